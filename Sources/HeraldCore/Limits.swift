@@ -1,0 +1,36 @@
+/// Every bound of the words, on one page. Sockets have theirs in `SocketLimits`, links in `RedisLinkLimits`:
+/// those targets know nothing of this one, or should be read beside what they bound.
+///
+/// At each limit the caller gets an error with a stable code, and a counter says so.
+public struct Limits: Sendable, Equatable {
+    /// The body of one push: 256 KiB. A node then holds at most four unsent ones per socket (1 MiB queue).
+    public var pushBytesMax = 256 * 1024
+    /// Targets of one push. 1,000 look-ups are one pipelined turn of about 1.2 ms of Redis.
+    public var targetsMax = 1000
+    /// Excluded keys of one push: each socket of a room is compared with them.
+    public var excludesMax = 100
+    /// Nesting of JSON, ours and the payload's: a stack frame each, far below a thread's 512 KiB.
+    public var jsonDepthMax = 64
+    /// An event's name, in bytes: it is repeated in each delivery.
+    public var eventBytesMax = 128
+    /// What a client may say in one frame: our own frames are below 40 KiB (128 rooms of 128 bytes, twice).
+    public var clientFrameBytesMax = 64 * 1024
+    /// Rooms of one connection: 128 × about 100 bytes of hub is 12.5 KiB at the worst.
+    public var roomsPerConnectionMax = 128
+    /// Pushes that wait in one logic process: 10,000 of 1 KiB are 10 MiB, and a fifth of a second of work.
+    public var pushesWaitingMax = 10_000
+
+    /// How long a mapping lives without renewal: three renewals, so that two may be lost.
+    public var routeTTL: Duration = .seconds(120)
+    public var routeRenewal: Duration = .seconds(40)
+    /// How long a node's lease lives without renewal: a crash is known after this, and three renewals fit.
+    public var leaseTTL: Duration = .seconds(10)
+    public var leaseRenewal: Duration = .seconds(3)
+    /// How long a client may take to say `connect` when the upgrade's address does not say who it is.
+    public var connectDeadline: Duration = .seconds(10)
+    /// How long a push waits for Redis before it answers 503.
+    public var pushDeadline: Duration = .seconds(3)
+
+    public init() {}
+    public static let standard = Limits()
+}

@@ -1,0 +1,56 @@
+/// What a push may be aimed at.
+public enum Target: Hashable, Sendable {
+    /// Every connection of a user.
+    case user(UserID)
+    /// One connection.
+    case key(UserKey)
+    /// Every connection in a room.
+    case room(RoomID)
+    /// Every connection there is.
+    case everyone
+}
+
+/// The payload as the backend gave it: checked once at the edge, then opaque bytes all the way.
+public enum Payload: Hashable, Sendable {
+    /// One JSON value, already validated, verbatim.
+    case json([UInt8])
+    /// Any bytes; a JSON client gets them as base64.
+    case binary([UInt8])
+
+    public var bytes: [UInt8] {
+        switch self {
+        case .json(let bytes), .binary(let bytes): bytes
+        }
+    }
+}
+
+/// What a client is shown: an event's name, an operation number and the payload.
+public struct Message: Hashable, Sendable {
+    public var event: String?
+    /// goim's operation number.
+    public var op: Int32?
+    public var payload: Payload?
+
+    public init(event: String? = nil, op: Int32? = nil, payload: Payload? = nil) {
+        self.event = event
+        self.op = op
+        self.payload = payload
+    }
+}
+
+/// One message with everything it is aimed at.
+public struct Push: Sendable, Equatable {
+    public var id: PushID
+    /// In the order in which the caller named them; at least one. No two are equal.
+    public var targets: [Target]
+    public var message: Message
+    /// Connections that shall not get it, though a target names them (the sender's own, usually).
+    public var exclude: Set<UserKey>
+
+    public init(id: PushID, targets: [Target], message: Message, exclude: Set<UserKey> = []) {
+        self.id = id
+        self.targets = targets
+        self.message = message
+        self.exclude = exclude
+    }
+}

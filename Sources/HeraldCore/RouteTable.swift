@@ -1,0 +1,126 @@
+/// Who is where: the routes, the rooms and the nodes' leases (DESIGN.md §3 and §4).
+///
+/// Every time in an answer is Redis's. Every list comes back in the order of what was asked. One call with many
+/// entries is one turn on the wire. An implementation is told apart only by speed: the contract suite runs
+/// against each.
+public protocol RouteTable: Sendable {
+    /// Takes the node's lease for a new incarnation, larger than any before.
+    ///
+    /// - Throws: `nodeHeld` while another run of the same name holds a live lease (retry after it lapses).
+    func register(_ profile: NodeProfile, lease: Duration) async throws(RouteTableError) -> Lease
+
+    /// Extends the lease and tells the node's load.
+    ///
+    /// - Returns: the extended lease, or nil when it is lost: the lease lapsed and was fenced or taken, or Redis
+    ///   forgot it. The node then registers anew.
+    func renew(
+        _ lease: Lease,
+        profile: NodeProfile,
+        load: NodeLoad,
+        state: NodeState,
+        for duration: Duration
+    ) async throws(RouteTableError) -> Lease?
+
+    /// Gives the lease back, if it is still this one.
+    func leave(_ lease: Lease) async throws(RouteTableError)
+
+    /// Binds new sessions to their keys. The newest accept of a key wins.
+    func bind(_ binds: [Bind], for duration: Duration) async throws(RouteTableError) -> [BindOutcome]
+
+    /// Says again that these mappings hold; writes those that vanished.
+    func renew(_ routes: [Route], for duration: Duration) async throws(RouteTableError) -> [RenewOutcome]
+
+    /// Removes exactly these mappings.
+    ///
+    /// - Returns: for each, whether it was there. False is no error: a newer session holds the key, or nobody.
+    func unbind(_ routes: [Route]) async throws(RouteTableError) -> [Bool]
+
+    /// Tells how many members of each room this incarnation holds; zero takes its share out.
+    func share(_ rooms: [RoomID: Int], of lease: Lease, for duration: Duration) async throws(RouteTableError)
+
+    /// Finds where targets are. Only routes and shares of live incarnations come back; what is dead is pruned.
+    func look(up lookup: Lookup) async throws(RouteTableError) -> LookupAnswer
+
+    /// The nodes whose leases are live, by name.
+    func nodes() async throws(RouteTableError) -> [NodeRecord]
+}
+
+/// A session that asks for a key.
+public struct Bind: Hashable, Sendable {
+    public var name: UserKey
+    public var session: SessionID
+
+    public init(name: UserKey, session: SessionID) {
+        self.name = name
+        self.session = session
+    }
+}
+
+public enum BindOutcome: Hashable, Sendable {
+    /// The key is this session's now. `replaced` held it until then and shall be closed.
+    case bound(Route, replaced: SessionID?)
+    /// Redis holds a newer accept of the key.
+    case refused
+}
+
+public enum RenewOutcome: Hashable, Sendable {
+    case renewed(expires: RedisTime)
+    /// A newer accept holds the key: this session is a ghost and shall be closed.
+    case refused
+}
+
+/// What a look-up asks for, many at a time.
+public struct Lookup: Sendable, Equatable {
+    public var users: [UserID]
+    public var keys: [UserKey]
+    public var rooms: [RoomID]
+    /// Whether all live nodes are asked for.
+    public var everyone: Bool
+
+    public init(users: [UserID] = [], keys: [UserKey] = [], rooms: [RoomID] = [], everyone: Bool = false) {
+        self.users = users
+        self.keys = keys
+        self.rooms = rooms
+        self.everyone = everyone
+    }
+}
+
+/// What it found, in the order of the question. An empty list means: nobody.
+public struct LookupAnswer: Sendable, Equatable {
+    public var users: [[Route]]
+    public var keys: [Route?]
+    public var rooms: [[RoomShare]]
+    /// All live nodes by name when `everyone` was asked, else empty.
+    public var nodes: [NodeID]
+
+    public init(
+        users: [[Route]] = [],
+        keys: [Route?] = [],
+        rooms: [[RoomShare]] = [],
+        nodes: [NodeID] = []
+    ) {
+        self.users = users
+        self.keys = keys
+        self.rooms = rooms
+        self.nodes = nodes
+    }
+}
+
+/// Why the table could not answer. Nothing is known of what it did then, so every call may be repeated.
+public enum RouteTableError: Error, Equatable, CustomStringConvertible {
+    /// The table is out of reach or too slow; try again after a moment.
+    case unavailable(String)
+    /// Another run of this node's name holds the lease for so many more milliseconds.
+    case nodeHeld(by: Incarnation, url: String, millisecondsLeft: UInt64)
+    /// The table holds something that is not ours, or refused a command: for the operator.
+    case corrupt(String)
+
+    public var description: String {
+        switch self {
+        case .unavailable(let reason): "the route table is out of reach: \(reason)"
+        case .nodeHeld(let incarnation, let url, let left):
+            "the node id is held by incarnation \(incarnation) at \(url), whose lease has \(left) ms left"
+        case .corrupt(let reason): "the route table answered what it should not: \(reason)"
+        }
+    }
+}
