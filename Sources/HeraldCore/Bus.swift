@@ -11,7 +11,10 @@ public protocol Bus: Sendable {
 
     /// Listens on a node's channel, through every reconnect, until the task is cancelled.
     ///
-    /// - Parameter receive: called in order, one call at a time, on a thread of the bus: it may only hand over.
+    /// - Parameters:
+    ///   - node: whose channel.
+    ///   - receive: called in order, one call at a time, on a thread of the bus: it may only hand over.
+    /// - Throws: `CancellationError`, or what the bus cannot recover from by itself (a wrong password).
     func listen(to node: NodeID, _ receive: @escaping @Sendable (BusEvent) -> Void) async throws
 }
 
