@@ -1,0 +1,176 @@
+public import HeraldCore
+
+/// A push as the HTTP API takes it, and the answer as it gives it (DESIGN.md §5).
+public enum PushJSON {
+    /// Reads the body of `POST /v1/push`.
+    ///
+    /// - Parameters:
+    ///   - body: one JSON object.
+    ///   - id: the id the push shall have.
+    ///   - limits: bounds of what it may hold.
+    /// - Returns: a push with at least one target; a target that is named twice counts once.
+    /// - Throws: what is wrong, with the name of the field.
+    public static func decode(
+        _ body: UnsafeRawBufferPointer,
+        id: PushID,
+        limits: Limits
+    ) throws(WireError) -> Push {
+        try JSONReader.read(body, depthMax: limits.jsonDepthMax) { reader throws(WireError) in
+            try push(&reader, id: id, limits: limits)
+        }
+    }
+
+    /// Reads the body of `POST /v1/push`.
+    public static func decode(_ body: [UInt8], id: PushID, limits: Limits) throws(WireError) -> Push {
+        try lend(body) { bytes throws(WireError) in try decode(bytes, id: id, limits: limits) }
+    }
+
+    /// Reads one push from where the reader stands.
+    public static func push(
+        _ reader: inout JSONReader,
+        id: PushID,
+        limits: Limits
+    ) throws(WireError) -> Push {
+        var targets = TargetList(max: limits.targetsMax)
+        var message = Message()
+        var exclude: Set<UserKey> = []
+        try reader.object { reader, name throws(WireError) in
+            switch name {
+            case "users", "keys", "rooms", "all": try targets.read(name, from: &reader)
+            case "event": message.event = try event(&reader, limits: limits)
+            case "op": message.op = Int32(try reader.integer(in: Int64(Int32.min)...Int64(Int32.max)))
+            case "data":
+                try refuseSecondPayload(message)
+                message.payload = .json(try reader.raw())
+            case "data_base64":
+                try refuseSecondPayload(message)
+                message.payload = .binary(try Base64.decode(reader.string()))
+            case "exclude":
+                try reader.array(max: limits.excludesMax) { reader throws(WireError) in
+                    exclude.insert(try identifier(&reader, UserKey.init))
+                }
+            case "confirm":
+                guard try reader.string() == "routed" else {
+                    throw WireError(.unsupported, "must be \"routed\", the one level there is")
+                }
+            default: throw reader.unknownField()
+            }
+        }
+        guard !targets.list.isEmpty else {
+            throw WireError(.noTarget, "names no target: give users, keys, rooms or all")
+        }
+        return Push(id: id, targets: targets.list, message: message, exclude: exclude)
+    }
+
+    /// Writes the answer to a push.
+    public static func encode(_ answer: PushAnswer) -> [UInt8] {
+        var writer = JSONWriter(capacity: 64 + answer.verdicts.count * 64)
+        write(answer, to: &writer)
+        return writer.bytes
+    }
+
+    public static func write(_ answer: PushAnswer, to writer: inout JSONWriter) {
+        writer.object { writer in
+            writer.member("id", answer.id.description)
+            writer.array("verdicts") { writer in
+                for verdict in answer.verdicts { write(verdict, to: &writer) }
+            }
+        }
+    }
+
+    private static func write(_ verdict: TargetVerdict, to writer: inout JSONWriter) {
+        writer.object { writer in
+            switch verdict.target {
+            case .user(let user): writer.member("user", user.description)
+            case .key(let key): writer.member("key", key.description)
+            case .room(let room): writer.member("room", room.description)
+            case .everyone: writer.member("all", true)
+            }
+            writer.member("verdict", verdict.verdict.description)
+            if !verdict.nodes.isEmpty { writer.array("nodes") { $0.strings(verdict.nodes) } }
+            if !verdict.missed.isEmpty { writer.array("missed") { $0.strings(verdict.missed) } }
+        }
+    }
+
+    private static func event(_ reader: inout JSONReader, limits: Limits) throws(WireError) -> String {
+        let event = try reader.string()
+        guard event.utf8.count <= limits.eventBytesMax else {
+            throw WireError(.tooLarge, "is longer than \(limits.eventBytesMax) bytes")
+        }
+        return event
+    }
+
+    private static func refuseSecondPayload(_ message: Message) throws(WireError) {
+        guard message.payload == nil else {
+            throw WireError(.conflictingFields, "cannot stand beside the other of data and data_base64")
+        }
+    }
+}
+
+/// The targets of one push, in order, each once.
+private struct TargetList {
+    let max: Int
+    var list: [Target] = []
+    private var seen: Set<Target> = []
+
+    init(max: Int) { self.max = max }
+
+    mutating func read(_ field: String, from reader: inout JSONReader) throws(WireError) {
+        var found: [Target] = []
+        switch field {
+        case "all":
+            if try reader.bool() { found.append(.everyone) }
+        case "users":
+            try reader.array(max: max) { reader throws(WireError) in
+                found.append(.user(try identifier(&reader, UserID.init)))
+            }
+        case "keys":
+            try reader.array(max: max) { reader throws(WireError) in
+                found.append(.key(try identifier(&reader, UserKey.init)))
+            }
+        default:
+            try reader.array(max: max) { reader throws(WireError) in
+                found.append(.room(try identifier(&reader, RoomID.init)))
+            }
+        }
+        try add(found)
+    }
+
+    private mutating func add(_ found: [Target]) throws(WireError) {
+        guard list.count + found.count <= max else {
+            throw WireError(.tooMany, "makes more than \(max) targets")
+        }
+        if list.isEmpty, found.count == 1 {
+            list = found  // the usual push: nothing to compare with
+            return
+        }
+        if seen.isEmpty { seen = Set(list) }
+        for target in found where seen.insert(target).inserted { list.append(target) }
+    }
+}
+
+/// Reads a string and makes an id of it.
+func identifier<ID>(
+    _ reader: inout JSONReader,
+    _ make: (String) throws(InvalidIdentifier) -> ID
+) throws(WireError) -> ID {
+    let text = try reader.string()
+    do { return try make(text) } catch { throw WireError(.badID, "is no id: the \(error)") }
+}
+
+/// Lends an array's bytes, with the error's type kept.
+func lend<Value>(
+    _ array: [UInt8],
+    _ body: (UnsafeRawBufferPointer) throws(WireError) -> Value
+) throws(WireError) -> Value {
+    let result: Result<Value, WireError> = array.withUnsafeBytes { bytes in
+        do throws(WireError) { return .success(try body(bytes)) } catch { return .failure(error) }
+    }
+    return try result.get()
+}
+
+extension JSONWriter {
+    mutating func strings(_ values: some Sequence<some CustomStringConvertible>) {
+        for value in values { string(value.description) }
+    }
+}

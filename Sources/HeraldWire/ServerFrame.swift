@@ -1,0 +1,163 @@
+public import HeraldCore
+
+/// What a node says to a client in one JSON text frame (DESIGN.md §7).
+public enum ServerFrame: Sendable, Equatable {
+    /// The session is live: from now on pushes find it.
+    case connected(user: UserID, key: ConnectionKey, node: NodeID)
+    /// A push; `room` names the room that it came by, if it was aimed at one.
+    case push(PushID, Message, room: RoomID?)
+    /// The request with this id was done.
+    case ok(id: UInt64?)
+    /// The request with this id was refused, or a frame could not be read (no id).
+    case error(id: UInt64?, code: String, message: String)
+    case pong(id: UInt64?)
+
+    /// Writes the frame, as a node sends it.
+    public func encoded() -> [UInt8] {
+        var writer = JSONWriter()
+        writer.object { writer in
+            switch self {
+            case .connected(let user, let key, let node):
+                writer.object("connected") { writer in
+                    writer.member("user", user.description)
+                    writer.member("key", key.description)
+                    writer.member("node", node.description)
+                }
+            case .push(let id, let message, let room):
+                writer.object("push") { Self.write(id, message, room, to: &$0) }
+            case .ok(let id):
+                if let id { writer.member("id", id) }
+                writer.object("ok") { _ in }
+            case .error(let id, let code, let message):
+                if let id { writer.member("id", id) }
+                writer.object("error") { writer in
+                    writer.member("code", code)
+                    writer.member("message", message)
+                }
+            case .pong(let id):
+                if let id { writer.member("id", id) }
+                writer.object("pong") { _ in }
+            }
+        }
+        return writer.bytes
+    }
+
+    private static func write(_ id: PushID, _ message: Message, _ room: RoomID?, to writer: inout JSONWriter)
+    {
+        writer.member("id", id.description)
+        if let event = message.event { writer.member("event", event) }
+        if let op = message.op { writer.member("op", op) }
+        if let room { writer.member("room", room.description) }
+        switch message.payload {
+        case .json(let bytes):
+            writer.name("data")
+            writer.raw(bytes)
+        case .binary(let bytes): writer.member("data_base64", Base64.encode(bytes))
+        case nil: break
+        }
+    }
+}
+
+// MARK: reading, for clients
+
+extension ServerFrame {
+    /// Reads one frame. A client ignores fields that it does not know: a newer node may send them.
+    ///
+    /// - Parameters:
+    ///   - bytes: the frame's payload.
+    ///   - limits: bounds of what it may hold.
+    /// - Returns: the frame; nil for a kind that this version does not know.
+    /// - Throws: what is wrong with it.
+    public static func decode(_ bytes: [UInt8], limits: Limits = .standard) throws(WireError) -> ServerFrame?
+    {
+        try lend(bytes) { bytes throws(WireError) in
+            try JSONReader.read(bytes, depthMax: limits.jsonDepthMax) { reader throws(WireError) in
+                var fields = Fields()
+                try fields.read(from: &reader)
+                return fields.frame
+            }
+        }
+    }
+
+    /// The frame as it is read, before it is known which kind it is.
+    private struct Fields {
+        var id: UInt64?
+        var frame: ServerFrame?
+
+        mutating func read(from reader: inout JSONReader) throws(WireError) {
+            var found: ServerFrame?
+            var id: UInt64?
+            try reader.object { reader, name throws(WireError) in
+                switch name {
+                case "id": id = UInt64(try reader.integer(in: 0...Int64.max))
+                case "connected": found = try Self.connected(&reader)
+                case "push": found = try Self.push(&reader)
+                case "error": found = try Self.error(&reader)
+                case "ok":
+                    _ = try reader.raw()
+                    found = .ok(id: nil)
+                case "pong":
+                    _ = try reader.raw()
+                    found = .pong(id: nil)
+                default: _ = try reader.raw()
+                }
+            }
+            switch found {
+            case .ok: frame = .ok(id: id)
+            case .pong: frame = .pong(id: id)
+            case .error(_, let code, let message): frame = .error(id: id, code: code, message: message)
+            default: frame = found
+            }
+        }
+
+        private static func connected(_ reader: inout JSONReader) throws(WireError) -> ServerFrame {
+            var user: UserID?
+            var key: ConnectionKey?
+            var node: NodeID?
+            try reader.object { reader, name throws(WireError) in
+                switch name {
+                case "user": user = try identifier(&reader, UserID.init)
+                case "key": key = try identifier(&reader, ConnectionKey.init)
+                case "node": node = try identifier(&reader, NodeID.init)
+                default: _ = try reader.raw()
+                }
+            }
+            guard let user, let key, let node else {
+                throw WireError(.missingField, "lacks user, key or node")
+            }
+            return .connected(user: user, key: key, node: node)
+        }
+
+        private static func push(_ reader: inout JSONReader) throws(WireError) -> ServerFrame {
+            var id: PushID?
+            var message = Message()
+            var room: RoomID?
+            try reader.object { reader, name throws(WireError) in
+                switch name {
+                case "id": id = try identifier(&reader, PushID.init)
+                case "event": message.event = try reader.string()
+                case "op": message.op = Int32(try reader.integer(in: Int64(Int32.min)...Int64(Int32.max)))
+                case "room": room = try identifier(&reader, RoomID.init)
+                case "data": message.payload = .json(try reader.raw())
+                case "data_base64": message.payload = .binary(try Base64.decode(reader.string()))
+                default: _ = try reader.raw()
+                }
+            }
+            guard let id else { throw WireError(.missingField, field: "id", "is missing") }
+            return .push(id, message, room: room)
+        }
+
+        private static func error(_ reader: inout JSONReader) throws(WireError) -> ServerFrame {
+            var code = ""
+            var message = ""
+            try reader.object { reader, name throws(WireError) in
+                switch name {
+                case "code": code = try reader.string()
+                case "message": message = try reader.string()
+                default: _ = try reader.raw()
+                }
+            }
+            return .error(id: nil, code: code, message: message)
+        }
+    }
+}
