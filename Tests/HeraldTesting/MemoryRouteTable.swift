@@ -1,0 +1,288 @@
+public import HeraldCore
+import Synchronization
+
+/// The route table in memory, with Redis's clock moved by hand.
+///
+/// It answers as Redis's does, so that the contract suite runs against both and the tests of everything above
+/// need no Redis. On top it can be told to fail, to forget and to keep a look-up waiting, and it remembers what
+/// it was asked.
+public final class MemoryRouteTable: RouteTable {
+    /// What a look-up passes before it answers. Open from the start.
+    public let lookupGate = Gate()
+
+    private let state: Mutex<State>
+
+    fileprivate struct State {
+        var now: RedisTime
+        var isUnavailable = false
+        var lookups: [Lookup] = []
+        var incarnation: UInt64 = 0
+        var nodes: [NodeID: NodeRecord] = [:]
+        var users: [UserID: [ConnectionKey: Route]] = [:]
+        var rooms: [RoomID: [ShareName: Share]] = [:]
+    }
+
+    fileprivate struct ShareName: Hashable {
+        var node: NodeID
+        var incarnation: Incarnation
+    }
+
+    fileprivate struct Share {
+        var members: Int
+        var expires: RedisTime
+    }
+
+    public init(now: RedisTime = RedisTime(milliseconds: 1_700_000_000_000)) {
+        state = Mutex(State(now: now))
+    }
+
+    /// Redis's clock.
+    public var now: RedisTime { state.withLock { $0.now } }
+
+    /// Moves Redis's clock. Backwards too, as after a failover to a host whose clock is behind.
+    public func advance(by duration: Duration) {
+        state.withLock { state in
+            let milliseconds = Int64(state.now.milliseconds) + duration.wholeMilliseconds
+            state.now = RedisTime(milliseconds: UInt64(max(0, milliseconds)))
+        }
+    }
+
+    /// While true, every call throws `unavailable`.
+    public var isUnavailable: Bool {
+        get { state.withLock { $0.isUnavailable } }
+        set { state.withLock { $0.isUnavailable = newValue } }
+    }
+
+    /// Loses all data, as a Redis without persistence does when it restarts. Its clock goes on.
+    public func forget() {
+        state.withLock { state in
+            state.nodes = [:]
+            state.users = [:]
+            state.rooms = [:]
+        }
+    }
+
+    /// Every look-up there was, the failed ones included, in order.
+    public var lookups: [Lookup] { state.withLock { $0.lookups } }
+
+    // MARK: The table
+
+    public func register(
+        _ profile: NodeProfile,
+        lease duration: Duration
+    ) async throws(RouteTableError) -> Lease {
+        try reach { (state) throws(RouteTableError) in
+            if let held = state.nodes[profile.id], held.lease.deadline > state.now {
+                throw RouteTableError.nodeHeld(
+                    by: held.lease.incarnation,
+                    url: held.profile.url,
+                    millisecondsLeft: held.lease.deadline.milliseconds - state.now.milliseconds
+                )
+            }
+            state.incarnation += 1
+            let lease = Lease(
+                node: profile.id,
+                incarnation: Incarnation(state.incarnation),
+                deadline: state.now + duration
+            )
+            state.nodes[profile.id] = NodeRecord(profile: profile, lease: lease, started: state.now)
+            return lease
+        }
+    }
+
+    public func renew(
+        _ lease: Lease,
+        profile: NodeProfile,
+        load: NodeLoad,
+        state nodeState: NodeState,
+        for duration: Duration
+    ) async throws(RouteTableError) -> Lease? {
+        try reach { (state) throws(RouteTableError) in
+            guard var record = state.live(lease.node), record.lease.incarnation == lease.incarnation else {
+                return nil
+            }
+            record.profile = profile
+            record.load = load
+            record.state = nodeState
+            record.lease.deadline = state.now + duration
+            state.nodes[lease.node] = record
+            return record.lease
+        }
+    }
+
+    public func leave(_ lease: Lease) async throws(RouteTableError) {
+        try reach { (state) throws(RouteTableError) in
+            if state.nodes[lease.node]?.lease.incarnation == lease.incarnation {
+                state.nodes[lease.node] = nil
+            }
+        }
+    }
+
+    public func bind(
+        _ binds: [Bind],
+        for duration: Duration
+    ) async throws(RouteTableError) -> [BindOutcome] {
+        try reach { (state) throws(RouteTableError) in
+            binds.map { state.bind($0, for: duration) }
+        }
+    }
+
+    public func renew(
+        _ routes: [Route],
+        for duration: Duration
+    ) async throws(RouteTableError) -> [RenewOutcome] {
+        try reach { (state) throws(RouteTableError) in
+            routes.map { state.renew($0, for: duration) }
+        }
+    }
+
+    public func unbind(_ routes: [Route]) async throws(RouteTableError) -> [Bool] {
+        try reach { (state) throws(RouteTableError) in
+            routes.map { route in
+                guard let held = state.held(route.name), held.isSameMapping(as: route) else { return false }
+                state.remove(route.name)
+                return true
+            }
+        }
+    }
+
+    public func share(
+        _ rooms: [RoomID: Int],
+        of lease: Lease,
+        for duration: Duration
+    ) async throws(RouteTableError) {
+        try reach { (state) throws(RouteTableError) in
+            let name = ShareName(node: lease.node, incarnation: lease.incarnation)
+            for (room, members) in rooms {
+                state.rooms[room, default: [:]][name] =
+                    members > 0 ? Share(members: members, expires: state.now + duration) : nil
+            }
+        }
+    }
+
+    public func look(up lookup: Lookup) async throws(RouteTableError) -> LookupAnswer {
+        state.withLock { $0.lookups.append(lookup) }
+        await lookupGate.pass()
+        return try reach { (state) throws(RouteTableError) in
+            LookupAnswer(
+                users: lookup.users.map { state.routes(of: $0) },
+                keys: lookup.keys.map { state.route(of: $0) },
+                rooms: lookup.rooms.map { state.shares(of: $0) },
+                nodes: lookup.everyone ? state.liveRecords().map(\.profile.id) : []
+            )
+        }
+    }
+
+    public func nodes() async throws(RouteTableError) -> [NodeRecord] {
+        try reach { (state) throws(RouteTableError) in state.liveRecords() }
+    }
+
+    private func reach<Answer: Sendable>(
+        _ body: (inout State) throws(RouteTableError) -> Answer
+    ) throws(RouteTableError) -> Answer {
+        let result = state.withLock { state -> Result<Answer, RouteTableError> in
+            guard !state.isUnavailable else { return .failure(.unavailable("switched off by the test")) }
+            do throws(RouteTableError) { return .success(try body(&state)) } catch { return .failure(error) }
+        }
+        return try result.get()
+    }
+}
+
+// MARK: What Redis's scripts decide
+
+extension MemoryRouteTable.State {
+    /// The newest accept wins. Sessions of one node are told apart by incarnation and counter, so that a bind
+    /// which was held up on its way cannot undo a later one of the same node; the same bind again is answered
+    /// as the first time.
+    fileprivate mutating func bind(_ bind: Bind, for duration: Duration) -> BindOutcome {
+        let stored = users[bind.name.user]?[bind.name.key]
+        let held = held(bind.name)
+        if let session = held?.session, session.node == bind.session.node {
+            let isOlder =
+                bind.session.incarnation < session.incarnation
+                || bind.session.incarnation == session.incarnation && bind.session.counter < session.counter
+            if isOlder { return .refused }
+        }
+        var epoch = Epoch(max(now.milliseconds, (stored?.epoch.number ?? 0) + 1))
+        var replaced = held?.session
+        if let held, held.session == bind.session {
+            epoch = held.epoch
+            replaced = nil
+        }
+        let route = Route(name: bind.name, session: bind.session, epoch: epoch, expires: now + duration)
+        users[bind.name.user, default: [:]][bind.name.key] = route
+        return .bound(route, replaced: replaced)
+    }
+
+    fileprivate mutating func renew(_ route: Route, for duration: Duration) -> RenewOutcome {
+        if let held = held(route.name), !held.isSameMapping(as: route), held.epoch >= route.epoch {
+            return .refused
+        }
+        var route = route
+        route.expires = now + duration
+        users[route.name.user, default: [:]][route.name.key] = route
+        return .renewed(expires: route.expires)
+    }
+
+    fileprivate mutating func remove(_ name: UserKey) {
+        users[name.user]?[name.key] = nil
+        if users[name.user]?.isEmpty == true { users[name.user] = nil }
+    }
+
+    /// The mapping of a key, unless its time is over.
+    fileprivate func held(_ name: UserKey) -> Route? {
+        guard let route = users[name.user]?[name.key], route.expires > now else { return nil }
+        return route
+    }
+
+    fileprivate mutating func route(of name: UserKey) -> Route? {
+        guard let route = users[name.user]?[name.key] else { return nil }
+        guard isValid(route) else {
+            remove(name)
+            return nil
+        }
+        return route
+    }
+
+    /// What is valid of a user, by key. Drops what is not.
+    fileprivate mutating func routes(of user: UserID) -> [Route] {
+        guard let stored = users[user] else { return [] }
+        for route in stored.values where !isValid(route) { remove(route.name) }
+        return (users[user] ?? [:]).values.sorted { $0.name.key.description < $1.name.key.description }
+    }
+
+    /// What is valid of a room, by node. Drops what is not.
+    fileprivate mutating func shares(of room: RoomID) -> [RoomShare] {
+        guard let stored = rooms[room] else { return [] }
+        let valid = stored.filter { name, share in
+            share.expires > now && isLive(name.node, name.incarnation)
+        }
+        rooms[room] = valid.isEmpty ? nil : valid
+        return valid.map { name, share in
+            RoomShare(node: name.node, incarnation: name.incarnation, members: share.members)
+        }.sorted { $0.node < $1.node }
+    }
+
+    fileprivate func liveRecords() -> [NodeRecord] {
+        nodes.values.filter { $0.lease.deadline > now }.sorted { $0.profile.id < $1.profile.id }
+    }
+
+    fileprivate func live(_ node: NodeID) -> NodeRecord? {
+        guard let record = nodes[node], record.lease.deadline > now else { return nil }
+        return record
+    }
+
+    private func isValid(_ route: Route) -> Bool {
+        route.expires > now && isLive(route.session.node, route.session.incarnation)
+    }
+
+    private func isLive(_ node: NodeID, _ incarnation: Incarnation) -> Bool {
+        live(node)?.lease.incarnation == incarnation
+    }
+}
+
+extension Route {
+    fileprivate func isSameMapping(as other: Route) -> Bool {
+        name == other.name && session == other.session && epoch == other.epoch
+    }
+}
