@@ -1,0 +1,52 @@
+/// A Lua script that lives in Redis and is called by the SHA-1 of its text.
+///
+/// The texts are the files in `Scripts/`, compiled into the program. A link loads them when it connects; a
+/// `NOSCRIPT` answer (a restart, `SCRIPT FLUSH`) makes it load them again and repeat the call once.
+public final class RedisScript: Sendable {
+    /// The file's name without `.lua`.
+    public let name: String
+    public let source: [UInt8]
+    /// 40 hexadecimal digits.
+    public let sha: String
+
+    public init(name: String, source: [UInt8]) {
+        self.name = name
+        self.source = source
+        sha = sha1Hex(source)
+    }
+
+    /// The command that runs the script.
+    ///
+    /// - Parameters:
+    ///   - keys: `KEYS` in the script; all in one Cluster slot.
+    ///   - arguments: `ARGV` in the script.
+    public func call(keys: [String], _ arguments: [RedisArgument] = []) -> RedisCommand {
+        var all: [RedisArgument] = []
+        all.reserveCapacity(2 + keys.count + arguments.count)
+        all.append(.text(sha))
+        all.append(.integer(Int64(keys.count)))
+        for key in keys { all.append(.text(key)) }
+        all.append(contentsOf: arguments)
+        return RedisCommand("EVALSHA", arguments: all, script: self)
+    }
+
+    var load: RedisCommand { RedisCommand("SCRIPT", "LOAD", .bytes(source)) }
+}
+
+/// Herald's own scripts, one for each file in `Scripts/`; the file's header says what it takes and answers.
+extension RedisScript {
+    static let nodeRegister = RedisScript(name: "node_register", source: PackageResources.node_register_lua)
+    static let nodeRenew = RedisScript(name: "node_renew", source: PackageResources.node_renew_lua)
+    static let nodeLeave = RedisScript(name: "node_leave", source: PackageResources.node_leave_lua)
+    static let routeBind = RedisScript(name: "route_bind", source: PackageResources.route_bind_lua)
+    static let routeRenew = RedisScript(name: "route_renew", source: PackageResources.route_renew_lua)
+    static let routeUnbind = RedisScript(name: "route_unbind", source: PackageResources.route_unbind_lua)
+    static let routePrune = RedisScript(name: "route_prune", source: PackageResources.route_prune_lua)
+    static let roomShare = RedisScript(name: "room_share", source: PackageResources.room_share_lua)
+    static let roomPrune = RedisScript(name: "room_prune", source: PackageResources.room_prune_lua)
+
+    /// All of them.
+    public static let herald: [RedisScript] = [
+        nodeRegister, nodeRenew, nodeLeave, routeBind, routeRenew, routeUnbind, routePrune, roomShare, roomPrune,
+    ]
+}

@@ -1,0 +1,62 @@
+// A link for subscriptions. RESP2 has no push type, so a connection that subscribes can do nothing else, and a
+// subscription has a connection of its own.
+//
+// Redis cuts a subscriber that lets more than 8 MB lie for a minute (or 32 MB at all), and all that lay there is
+// gone. So the reading side only hands over: everything that one read brought goes to the receiver in one call.
+
+public import NIOCore
+public import ServiceLifecycle
+
+/// What a subscription tells its receiver, in order, one call at a time.
+public enum RedisSubscriptionEvent: Sendable, Equatable {
+    /// Every channel is subscribed: what is published from now on arrives.
+    case subscribed
+    /// What one read brought of one channel, oldest first.
+    case messages([[UInt8]], channel: String)
+    /// Messages may be missing from now on, until the next `subscribed`. The text is for logs.
+    case lost(String)
+}
+
+/// Listens on channels for as long as `run()` runs, through every reconnect.
+public final class RedisSubscription: Service {
+    private let core: RedisSubscriptionCore
+    private let connector: RedisConnector
+
+    /// - Parameters:
+    ///   - channels: at least one.
+    ///   - loop: lives at least as long as the subscription.
+    ///   - receive: called on the loop: it may only hand over.
+    /// - Throws: `badConfiguration` when there is no channel or the certificates cannot be used.
+    public init(
+        to address: RedisAddress,
+        channels: [String],
+        options: RedisLinkOptions = RedisLinkOptions(),
+        on loop: any EventLoop,
+        receive: @escaping @Sendable (RedisSubscriptionEvent) -> Void
+    ) throws(RedisError) {
+        guard !channels.isEmpty else { throw RedisError(.badConfiguration, "a subscription needs a channel") }
+        connector = try RedisConnector(address: address, options: options, loop: loop)
+        core = RedisSubscriptionCore(
+            address: address,
+            channels: channels,
+            options: options,
+            loop: loop,
+            receive: receive
+        )
+    }
+
+    /// Subscribes, and again whenever the connection is lost, until the service is shut down or the task is
+    /// cancelled. Nothing is received after it has returned. May be called once.
+    public func run() async throws {
+        await cancelWhenGracefulShutdown { [connector, core] in
+            await connector.keepConnected(core, cancelled: { core.stop() })
+        }
+        await core.stopped()
+    }
+
+    /// How the connection is doing; `ready` means subscribed. The counts of commands stay 0.
+    public var status: RedisLinkStatus { core.board.status }
+
+    /// The status now and after each change of phase, and after each reconnect.
+    public func statusChanges() -> AsyncStream<RedisLinkStatus> { core.board.changes() }
+}
