@@ -19,7 +19,7 @@ import Synchronization
 /// While there is no connection commands wait for a moment (`outageGrace`, 1 s) and are refused after that.
 /// Commands are never sent twice, except a script call that Redis answered with `NOSCRIPT`.
 public final class RedisLink: Service {
-    private let core: RedisLinkCore
+    let core: RedisLinkCore
     private let connector: RedisConnector
 
     /// - Parameters:

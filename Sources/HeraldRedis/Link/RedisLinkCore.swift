@@ -100,6 +100,9 @@ final class RedisLinkCore: RedisConnectionCore, @unchecked Sendable {
         if wakes { loop.execute { self.drainOutbox() } }
     }
 
+    /// Commands that were asked for and not taken by the loop yet.
+    var commandsPosted: Int { outbox.withLock { $0.commands } }
+
     func attemptFailed(_ error: RedisError) {
         loop.execute { self.note(error) }
     }

@@ -118,6 +118,8 @@ final class RedisSubscriptionCore: RedisConnectionCore, @unchecked Sendable {
 
     func readEnded(_ handler: Handler) {
         handOver()
+        // Whoever heard something pings sooner than he would have given up.
+        setTimer()
     }
 
     func failed(_ handler: Handler, _ error: RedisError) {
