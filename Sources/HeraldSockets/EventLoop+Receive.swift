@@ -1,0 +1,124 @@
+import Glibc
+
+/// From bytes to events to the handler. One read per socket and turn, so that none starves the others.
+extension EventLoop where Handler: ~Copyable {
+    mutating func receive(_ index: Int) {
+        let count = recv(table.slots[index].descriptor, readBuffer.baseAddress, readBuffer.count, 0)
+        guard count > 0 else {
+            if count < 0, errno == EAGAIN || errno == EINTR { return }
+            return table.end(index, .disconnected)
+        }
+        table.counters.bytesIn += UInt64(count)
+        // Whatever it is, the peer lives.
+        table.slots[index].flags.remove(.isPinged)
+        switch table.slots[index].lifecycle {
+        case .handshake: receiveRequest(index, count)
+        case .open, .closing: receiveFrames(index, 0..<count)
+        case .free, .draining, .halfClosed, .ending, .ended: break
+        }
+    }
+
+    // MARK: Requests
+
+    private mutating func receiveRequest(_ index: Int, _ count: Int) {
+        let bytes = UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(readBuffer)[..<count])
+        switch table.slots[index].head.next(bytes.bytes, limits: limits) {
+        case .needsMore: break
+        case .refused(let refusal): refuse(index, refusal)
+        case .head(let head, let used):
+            switch RequestHeadParser.parse(head) {
+            case .failure(let refusal): refuse(index, refusal)
+            case .success(let request):
+                decide(index, request)
+                if table.slots[index].lifecycle == .open, used < count { receiveFrames(index, used..<count) }
+            }
+        }
+    }
+
+    private mutating func decide(_ index: Int, _ request: consuming HTTPRequestHead) {
+        guard !table.slots[index].flags.contains(.isRefused) else { return refuse(index, .full) }
+        request.peer = SocketAddress.peer(table.slots[index].descriptor)?.peer ?? request.peer
+        switch handler.requestReceived(request) {
+        case .respond(let answer):
+            table.counters.responded += 1
+            table.answer(index, answer.encoded(withBody: request.method != "HEAD"))
+        case .accept(let subprotocol):
+            guard request.isUpgrade else { return refuse(index, .webSocketVersion) }
+            let agreed = subprotocol.flatMap { request.subprotocols.contains($0) ? $0 : nil }
+            table.enqueue(.raw(UpgradeRequest.answer(request, subprotocol: agreed)), index)
+            table.open(index)
+            handler.socketOpened(table.slots[index].id, request: request, sockets: &table)
+        }
+    }
+
+    mutating func refuse(_ index: Int, _ refusal: RequestRefusal) {
+        switch refusal {
+        case .full: table.counters.refusedFull += 1
+        case .tooSlow: break
+        case .lineTooLong, .headTooLarge: table.counters.refusedTooLarge += 1
+        case .malformed, .hasBody, .methodNotAllowed, .versionNotSupported, .badUpgrade, .webSocketVersion:
+            table.counters.refusedRequest += 1
+        }
+        table.answer(index, refusal.answer(retryAfterSeconds: limits.retryAfterSeconds).encoded())
+    }
+
+    // MARK: Frames
+
+    private mutating func receiveFrames(_ index: Int, _ range: Range<Int>) {
+        let received = UnsafeMutableRawBufferPointer(rebasing: readBuffer[range])
+        var span = received.mutableBytes
+        var cursor = 0
+        while table.slots[index].lifecycle.isParsing {
+            switch table.slots[index].reader.next(&span, at: &cursor, limits: frameLimits) {
+            case .needsMore: return
+            case .message(let kind, let body):
+                guard table.slots[index].lifecycle == .open else { continue }
+                table.counters.messagesIn += 1
+                let id = table.slots[index].id
+                // Lent for the call: the read buffer is the loop's, and a slot is freed at the turn's end only.
+                handler.messageReceived(
+                    bytes(body, index, received).bytes,
+                    kind: kind,
+                    from: id,
+                    sockets: &table
+                )
+            case .ping(let body):
+                table.counters.controlFramesIn += 1
+                table.pong(index, bytes(body, index, received))
+            case .pong:
+                table.counters.controlFramesIn += 1
+            case .close(let code):
+                table.counters.controlFramesIn += 1
+                table.closeReceived(index, code: code)
+            case .violation(let violation):
+                table.violated(index, violation)
+            }
+        }
+    }
+
+    private func bytes(
+        _ body: FrameReader.Body,
+        _ index: Int,
+        _ received: UnsafeMutableRawBufferPointer
+    ) -> UnsafeRawBufferPointer {
+        switch body {
+        case .received(let range): UnsafeRawBufferPointer(rebasing: received[range])
+        case .assembled(let range):
+            UnsafeRawBufferPointer(rebasing: table.slots[index].reader.assembled[range])
+        }
+    }
+}
+
+extension SocketTable {
+    /// Answers a ping, unless the peer asks faster than it listens.
+    mutating func pong(_ index: Int, _ payload: UnsafeRawBufferPointer) {
+        guard slots[index].lifecycle == .open else { return }
+        let bytes = Int(slots[index].pongBytes) + payload.count + 2
+        guard bytes <= min(limits.pongBytesMax, Int(UInt16.max)) else {
+            counters.pongsSkipped += 1
+            return
+        }
+        slots[index].pongBytes = UInt16(bytes)
+        enqueue(.encoded(.pong, payload), index)
+    }
+}

@@ -1,0 +1,97 @@
+import Glibc
+
+/// A listening socket of one loop, and the descriptor held in reserve for the day there are none left.
+struct Listener: ~Copyable {
+    let descriptor: Int32
+    private let calls: LinuxCalls
+    /// /dev/null, given up for a moment to accept and close a connection that cannot be served.
+    private var reserve: Int32
+
+    /// What `accept` brought.
+    enum Accepted: Equatable {
+        case connection(Int32)
+        case none
+        /// No descriptor is left. One connection was closed instead of kept, unless there was not even a
+        /// reserve: then `isStuck`, and asking again at once would spin.
+        case exhausted(isStuck: Bool)
+    }
+
+    /// Binds and listens, sharing the port with the other loops.
+    ///
+    /// - Parameter port: 0 lets the kernel choose.
+    init(host: String, port: Int, backlog: Int) throws(SocketEngineError) {
+        guard let address = SocketAddress(host: host, port: port) else {
+            throw .configuration("not a numeric address and port: \(host) \(port)")
+        }
+        guard let calls = LinuxCalls.loaded else { throw .resources("find accept4 in libc", errno: ENOSYS) }
+        let attempt = "listen on \(host):\(port)"
+        let kind = Int32(SOCK_STREAM.rawValue) | LinuxCalls.nonBlocking | LinuxCalls.closeOnExecute
+        let socket = Glibc.socket(address.family, kind, 0)
+        guard socket >= 0 else { throw .listen(attempt, errno: errno) }
+        var one: Int32 = 1
+        let size = socklen_t(MemoryLayout<Int32>.size)
+        // Accepted sockets inherit TCP_NODELAY from the listener: a system call less for each.
+        let options = [
+            (SOL_SOCKET, SO_REUSEADDR), (SOL_SOCKET, SO_REUSEPORT), (Int32(IPPROTO_TCP), TCP_NODELAY),
+        ]
+        for (level, option) in options where setsockopt(socket, level, option, &one, size) != 0 {
+            throw Self.failed(attempt, socket)
+        }
+        guard address.withPointer({ bind(socket, $0, $1) }) == 0,
+            Glibc.listen(socket, Int32(clamping: backlog)) == 0
+        else { throw Self.failed(attempt, socket) }
+        descriptor = socket
+        self.calls = calls
+        reserve = Self.openReserve()
+    }
+
+    deinit {
+        Glibc.close(descriptor)
+        if reserve >= 0 { Glibc.close(reserve) }
+    }
+
+    /// The port it listens on.
+    var port: Int { SocketAddress.local(descriptor)?.peer.port ?? 0 }
+
+    mutating func accept() -> Accepted {
+        while true {
+            let connection = take()
+            if connection >= 0 { return .connection(connection) }
+            switch errno {
+            case EAGAIN: return .none
+            case EMFILE, ENFILE, ENOBUFS, ENOMEM: return .exhausted(isStuck: !turnAway())
+            // The client gave up while it waited, or the network failed for it alone: on to the next.
+            default: continue
+            }
+        }
+    }
+
+    /// - Returns: whether a connection was taken from the queue.
+    private mutating func turnAway() -> Bool {
+        guard reserve >= 0 else {
+            reserve = Self.openReserve()
+            return false
+        }
+        Glibc.close(reserve)
+        let connection = take()
+        if connection >= 0 {
+            let answer = RequestRefusal.full.answer(retryAfterSeconds: 5).encoded()
+            _ = Glibc.send(connection, answer, answer.count, Int32(MSG_NOSIGNAL))
+            Glibc.close(connection)
+        }
+        reserve = Self.openReserve()
+        return connection >= 0
+    }
+
+    private func take() -> Int32 {
+        calls.accept(descriptor, nil, nil, LinuxCalls.nonBlocking | LinuxCalls.closeOnExecute)
+    }
+
+    private static func openReserve() -> Int32 { open("/dev/null", O_RDONLY | O_CLOEXEC) }
+
+    private static func failed(_ attempt: String, _ socket: Int32) -> SocketEngineError {
+        let error = SocketEngineError.listen(attempt, errno: errno)
+        Glibc.close(socket)
+        return error
+    }
+}

@@ -1,0 +1,101 @@
+import Glibc
+import Synchronization
+
+/// How other threads reach a loop: one batch, one wake-up, and a bounded backlog.
+///
+/// It may be kept longer than the engine; posting to a loop that has ended answers false.
+public struct LoopPort<Command: Sendable>: Sendable {
+    /// The loop at the other end, as in `SocketID.loop`.
+    public let loop: Int
+    let mailbox: LoopMailbox<Command>
+
+    /// Hands the loop a batch. Batches of one thread arrive in their order, each whole.
+    ///
+    /// - Returns: false when the backlog is full or the loop has ended: nothing of the batch was taken.
+    public func post(_ batch: [Command]) -> Bool {
+        mailbox.post(batch)
+    }
+}
+
+/// What waits for a loop, and the descriptor that wakes it.
+///
+/// One lock round one struct; the loop takes everything at once and gives back the emptied array, so that
+/// neither side allocates in the steady state.
+final class LoopMailbox<Command: Sendable>: Sendable {
+    /// What the engine asks of a loop.
+    struct Orders: Sendable {
+        var stopAccepting = false
+        var stop: (code: UInt16, reason: String)?
+    }
+
+    private struct State: Sendable {
+        var commands: [Command] = []
+        var orders = Orders()
+        var isClosed = false
+        var refused: UInt64 = 0
+    }
+
+    /// An eventfd, readable while something waits. Owned: made in `init`, closed in `deinit`.
+    let descriptor: Int32
+    private let backlogMax: Int
+    private let state = Mutex(State())
+
+    /// Without a descriptor to be had the mailbox is unusable, which `SocketEngine.start` reports.
+    init(backlogMax: Int) {
+        let flags = LinuxCalls.closeOnExecute | LinuxCalls.nonBlocking
+        descriptor = LinuxCalls.loaded?.createEventDescriptor(0, flags) ?? -1
+        self.backlogMax = backlogMax
+    }
+
+    deinit {
+        if descriptor >= 0 { close(descriptor) }
+    }
+
+    func post(_ batch: [Command]) -> Bool {
+        guard !batch.isEmpty else { return true }
+        let wakes: Bool? = state.withLock { state in
+            guard !state.isClosed, state.commands.count + batch.count <= backlogMax else {
+                state.refused += 1
+                return nil
+            }
+            let wasEmpty = state.commands.isEmpty
+            state.commands.append(contentsOf: batch)
+            return wasEmpty
+        }
+        if wakes == true { wake() }
+        return wakes != nil
+    }
+
+    func order(_ change: (inout Orders) -> Void) {
+        state.withLock { change(&$0.orders) }
+        wake()
+    }
+
+    /// Takes all that waits, leaving `commands` (emptied by the caller) in its place.
+    func take(_ commands: inout [Command]) -> Orders {
+        var count: UInt64 = 0
+        _ = read(descriptor, &count, MemoryLayout<UInt64>.size)
+        return state.withLock { state in
+            swap(&state.commands, &commands)
+            let orders = state.orders
+            state.orders = Orders()
+            return orders
+        }
+    }
+
+    /// The loop has ended: posting answers false from here on.
+    func finish() {
+        state.withLock { state in
+            state.isClosed = true
+            state.commands = []
+        }
+    }
+
+    /// Batches refused so far.
+    var refused: UInt64 { state.withLock { $0.refused } }
+
+    private func wake() {
+        var one: UInt64 = 1
+        _ = write(descriptor, &one, MemoryLayout<UInt64>.size)
+    }
+}

@@ -1,0 +1,35 @@
+import Synchronization
+
+/// What one loop shows to other threads: its counters as of its last turn.
+final class LoopShared: Sendable {
+    private let published = Mutex(SocketCounters())
+
+    var counters: SocketCounters {
+        get { published.withLock { $0 } }
+        set { published.withLock { $0 = newValue } }
+    }
+}
+
+/// What all loops' send queues hold together. Each loop adds its difference once per turn.
+final class NodeBudget: Sendable {
+    private let held = Atomic<Int>(0)
+    let bytesMax: Int
+
+    init(bytesMax: Int) {
+        self.bytesMax = bytesMax
+    }
+
+    /// - Parameters:
+    ///   - difference: by how much the loop's queues have grown.
+    ///   - own: what they hold now.
+    /// - Returns: what the loop must free: its share of what is too much.
+    func add(_ difference: Int, own: Int) -> Int {
+        let total =
+            difference == 0
+            ? held.load(ordering: .relaxed)
+            : held.add(difference, ordering: .relaxed).newValue
+        guard total > bytesMax, own > 0 else { return 0 }
+        let share = Double(own) / Double(total)
+        return min(own, Int((Double(total - bytesMax) * share).rounded(.up)))
+    }
+}

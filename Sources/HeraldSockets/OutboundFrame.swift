@@ -1,0 +1,108 @@
+import Glibc
+
+/// One message as it goes over the wire (header and payload), encoded once and shared by every socket that
+/// gets it.
+///
+/// Copying it costs a reference count. The bytes never change after they were made, so any thread may
+/// make one and any loop send it.
+public struct OutboundFrame: Sendable {
+    let bytes: FrameBytes
+
+    /// A text message. That the bytes are UTF-8 is the caller's promise.
+    public static func text(_ payload: borrowing some Collection<UInt8>) -> OutboundFrame {
+        encoded(.text, payload)
+    }
+
+    /// A text message.
+    public static func text(_ payload: String) -> OutboundFrame {
+        encoded(.text, payload.utf8)
+    }
+
+    /// A binary message.
+    public static func binary(_ payload: borrowing some Collection<UInt8>) -> OutboundFrame {
+        encoded(.binary, payload)
+    }
+
+    /// A message written straight into its place.
+    ///
+    /// - Parameters:
+    ///   - kind: text (the bytes must be UTF-8) or binary.
+    ///   - payloadBytes: its exact size.
+    ///   - write: fills the span, which starts zeroed.
+    public static func message<E: Error>(
+        _ kind: MessageKind,
+        payloadBytes: Int,
+        _ write: (inout MutableRawSpan) throws(E) -> Void
+    ) throws(E) -> OutboundFrame {
+        let header = FrameHeader.outboundBytes(payloadBytes: payloadBytes)
+        let bytes = FrameBytes(capacity: header + payloadBytes)
+        FrameHeader.write(
+            opcode: kind == .text ? .text : .binary,
+            payloadBytes: payloadBytes,
+            to: bytes.base
+        )
+        let payload = UnsafeMutableRawBufferPointer(start: bytes.base + header, count: payloadBytes)
+        payload.initializeMemory(as: UInt8.self, repeating: 0)
+        var span = payload.mutableBytes
+        try write(&span)
+        return OutboundFrame(bytes: bytes)
+    }
+
+    /// Bytes on the wire.
+    public var byteCount: Int { bytes.count }
+}
+
+extension OutboundFrame {
+    static func encoded(_ opcode: Opcode, _ payload: borrowing some Collection<UInt8>) -> OutboundFrame {
+        let count = payload.count
+        let header = FrameHeader.outboundBytes(payloadBytes: count)
+        let bytes = FrameBytes(capacity: header + count)
+        FrameHeader.write(opcode: opcode, payloadBytes: count, to: bytes.base)
+        let target = UnsafeMutableRawBufferPointer(start: bytes.base + header, count: count)
+        target.copyBytes(from: copy payload)
+        return OutboundFrame(bytes: bytes)
+    }
+
+    /// A pong, or a close frame without code, around the bytes of a control frame.
+    static func control(_ opcode: Opcode, _ payload: UnsafeRawBufferPointer) -> OutboundFrame {
+        encoded(opcode, payload)
+    }
+
+    /// A close frame; the reason is cut at 123 bytes, between two characters.
+    static func close(code: UInt16, reason: String = "") -> OutboundFrame {
+        var payload: [UInt8] = [UInt8(code >> 8), UInt8(code & 0xFF)]
+        for scalar in reason.unicodeScalars {
+            let encoded = UTF8.encode(scalar)
+            guard let encoded, payload.count + encoded.count <= FrameHeader.controlPayloadBytesMax else {
+                break
+            }
+            payload.append(contentsOf: encoded)
+        }
+        return encoded(.close, payload)
+    }
+
+    /// Bytes that go out as they are: the answer to a request.
+    static func raw(_ content: some Collection<UInt8>) -> OutboundFrame {
+        let bytes = FrameBytes(capacity: content.count)
+        UnsafeMutableRawBufferPointer(start: bytes.base, count: bytes.count).copyBytes(from: content)
+        return OutboundFrame(bytes: bytes)
+    }
+}
+
+/// Owns the bytes of a frame: allocated here, filled by whoever made it, freed with the last reference.
+///
+// Safe because both properties are constant, and the bytes are written only by the function that made the
+// object, before it hands it on.
+final class FrameBytes: @unchecked Sendable {
+    let base: UnsafeMutableRawPointer
+    let count: Int
+
+    init(capacity: Int) {
+        base = .allocate(byteCount: max(capacity, 1), alignment: 1)
+        count = capacity
+    }
+
+    deinit {
+        base.deallocate()
+    }
+}

@@ -1,0 +1,86 @@
+import Glibc
+
+/// The only place that writes to sockets.
+extension SocketTable {
+    /// Writes what the turn has queued: one call per socket, unless it is more than 64 frames.
+    mutating func flushDirty() {
+        // Flushing ends and blocks sockets but queues nothing, so the list does not grow meanwhile.
+        for position in 0..<dirtyCount {
+            let index = Int(dirty[position])
+            slots[index].flags.remove(.isDirty)
+            if slots[index].lifecycle.isConnected { flush(index) }
+        }
+        dirtyCount = 0
+    }
+
+    /// The kernel has room again.
+    mutating func writable(_ index: Int) {
+        slots[index].flags.remove(.isBlocked)
+        flush(index)
+        if slots[index].lifecycle.isConnected, !slots[index].flags.contains(.isBlocked) {
+            updateInterest(index)
+        }
+    }
+
+    private mutating func flush(_ index: Int) {
+        guard !slots[index].flags.contains(.isBlocked) else { return }
+        while !slots[index].queue.isEmpty {
+            let (count, bytes) = slots[index].queue.gather(into: vectors)
+            let sent = write(slots[index].descriptor, vectors: count)
+            counters.writes += 1
+            guard sent >= 0 else {
+                if errno == EINTR { continue }
+                if errno == EAGAIN { return block(index) }
+                return end(index, .disconnected)
+            }
+            taken(index, sent)
+            if sent < bytes { return block(index) }
+        }
+        slots[index].pongBytes = 0
+        switch slots[index].lifecycle.flushed() {
+        case .nothing: break
+        case .shutDownWriting: shutdown(slots[index].descriptor, Int32(SHUT_WR))
+        case .end: end(index, .disconnected)
+        }
+    }
+
+    /// MSG_NOSIGNAL: a peer that is gone is an error code here and not a SIGPIPE for the process.
+    private func write(_ descriptor: Int32, vectors count: Int) -> Int {
+        let flags = Int32(MSG_NOSIGNAL)
+        if count == 1 { return Glibc.send(descriptor, vectors[0].iov_base, vectors[0].iov_len, flags) }
+        var message = msghdr()
+        message.msg_iov = vectors.baseAddress
+        message.msg_iovlen = count
+        return sendmsg(descriptor, &message, flags)
+    }
+
+    private mutating func taken(_ index: Int, _ bytes: Int) {
+        counters.bytesOut += UInt64(bytes)
+        queuedBytes -= slots[index].queue.heldBytes
+        slots[index].queue.consume(bytes)
+        queuedBytes += slots[index].queue.heldBytes
+    }
+
+    private mutating func block(_ index: Int) {
+        slots[index].flags.insert(.isBlocked)
+        updateInterest(index)
+    }
+
+    func updateInterest(_ index: Int) {
+        epoll.change(slots[index].descriptor, slots[index].interest, id: slots[index].id.rawValue)
+    }
+
+    /// Closes the largest queues until `excessBytes` are freed.
+    mutating func shed(excessBytes: Int) {
+        var candidates: [(held: Int, index: Int)] = []
+        for index in 0..<slotsUsed where slots[index].lifecycle == .open && !slots[index].queue.isEmpty {
+            candidates.append((slots[index].queue.heldBytes, index))
+        }
+        candidates.sort { $0.held > $1.held }
+        var freed = 0
+        for candidate in candidates where freed < excessBytes {
+            cut(candidate.index, cause: .shed)
+            freed += candidate.held - slots[candidate.index].queue.heldBytes
+        }
+    }
+}
