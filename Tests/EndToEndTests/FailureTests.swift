@@ -33,7 +33,7 @@ import Testing
         }
     }
 
-    /// - Parameter keepsData: whether Redis is frozen, or killed and started again empty.
+    // keepsData: Redis is frozen; else it is killed and started again empty.
     @Test(arguments: [true, false])
     func `Redis may be away for 10 s: no socket closes, pushes say 503, and arrive again within 3 s`(
         keepsData: Bool
