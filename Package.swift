@@ -32,7 +32,12 @@ let package = Package(
             providers: [.apt(["libhiredis-dev"])]
         ),
         .target(name: "HeraldCore", swiftSettings: strict),
-        .target(name: "HeraldWire", dependencies: ["HeraldCore"], swiftSettings: strict),
+        .target(
+            name: "HeraldWire",
+            dependencies: ["HeraldCore"],
+            exclude: ["envelope.proto"],
+            swiftSettings: strict
+        ),
         .target(
             name: "HeraldRedis",
             dependencies: [
@@ -43,6 +48,7 @@ let package = Package(
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
             ],
+            resources: [.embedInCode("Scripts")],
             swiftSettings: strict
         ),
         .target(
@@ -53,6 +59,7 @@ let package = Package(
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
             ],
+            resources: [.embedInCode("openapi.yaml")],
             swiftSettings: strict
         ),
         .target(name: "HeraldSockets", swiftSettings: strict),
@@ -89,6 +96,34 @@ let package = Package(
             ],
             swiftSettings: strict
         ),
+        .target(
+            name: "HeraldTesting",
+            dependencies: ["HeraldCore"],
+            path: "Tests/HeraldTesting",
+            swiftSettings: strict
+        ),
+        .testTarget(name: "HeraldCoreTests", dependencies: ["HeraldCore"], swiftSettings: strict),
+        .testTarget(name: "HeraldWireTests", dependencies: ["HeraldCore", "HeraldWire"], swiftSettings: strict),
+        .testTarget(name: "HeraldSocketsTests", dependencies: ["HeraldSockets"], swiftSettings: strict),
+        .testTarget(
+            name: "HeraldRedisTests",
+            dependencies: [
+                "CHiredis", "HeraldCore", "HeraldRedis", "HeraldTesting",
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "NIOSSL", package: "swift-nio-ssl"),
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+            ],
+            swiftSettings: strict
+        ),
+        .testTarget(
+            name: "EndToEndTests",
+            dependencies: ["HeraldCore", "HeraldClient", "HeraldTesting", "herald"],
+            exclude: ["clients"],
+            swiftSettings: strict
+        ),
+        .testTarget(name: "TidyTests", swiftSettings: strict),
     ],
     swiftLanguageModes: [.v6]
 )
