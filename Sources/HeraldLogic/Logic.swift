@@ -1,0 +1,148 @@
+public import HeraldCore
+import Hummingbird
+import HummingbirdCore
+public import Logging
+import NIOCore
+public import ServiceLifecycle
+
+/// One logic process: takes pushes over HTTP, runs them through the pipeline, and answers what became of them.
+///
+/// It keeps nothing that matters: any number of them work side by side on one Redis. Told to shut down
+/// gracefully, it takes no more connections, answers the requests it has, and then ends.
+///
+/// Table and bus are the caller's to run.
+public struct Logic<Table: RouteTable, Channel: Bus, Time: Clock>: Service where Time.Duration == Duration {
+    private let configuration: LogicConfiguration
+    private let table: Table
+    private let bus: Channel
+    private let clock: Time
+    private let logger: Logger
+    private let onListening: @Sendable (Int) async -> Void
+
+    /// - Parameters:
+    ///   - configuration: where to listen, and the limits.
+    ///   - routes: where targets are looked up.
+    ///   - bus: what carries envelopes to the nodes.
+    ///   - onListening: called once with the port, when requests are taken.
+    /// - Throws: `LogicError.keyMissing` when other machines could push without a key.
+    public init(
+        configuration: LogicConfiguration,
+        routes: Table,
+        bus: Channel,
+        logger: Logger,
+        onListening: @escaping @Sendable (_ port: Int) async -> Void = { _ in }
+    ) throws(LogicError) where Time == ContinuousClock {
+        try self.init(
+            configuration: configuration,
+            routes: routes,
+            bus: bus,
+            clock: ContinuousClock(),
+            logger: logger,
+            onListening: onListening
+        )
+    }
+
+    /// - Parameter clock: what deadlines and durations are measured with.
+    public init(
+        configuration: LogicConfiguration,
+        routes: Table,
+        bus: Channel,
+        clock: Time,
+        logger: Logger,
+        onListening: @escaping @Sendable (_ port: Int) async -> Void = { _ in }
+    ) throws(LogicError) {
+        guard configuration.apiKey != nil || configuration.isLoopback else {
+            throw .keyMissing(host: configuration.host)
+        }
+        self.configuration = configuration
+        self.table = routes
+        self.bus = bus
+        self.clock = clock
+        self.logger = logger
+        self.onListening = onListening
+    }
+
+    public func run() async throws {
+        let pipeline = PushPipeline(
+            table: table,
+            bus: bus,
+            sender: configuration.name,
+            limits: configuration.limits,
+            clock: clock,
+            logger: logger
+        )
+        let watch = TableWatch(table: table, clock: clock, logger: logger)
+        let requests = RequestCounters()
+        let api = LogicAPI(
+            endpoints: endpoints(pipeline, watch, requests),
+            access: AccessRule(key: configuration.apiKey),
+            counters: requests
+        )
+        // Shut down from the last to the first: no requests come any more when the pipeline empties itself.
+        let group = ServiceGroup(
+            configuration: .init(services: [pipeline, watch, server(api, requests)], logger: logger)
+        )
+        do {
+            try await group.run()
+        } catch let error as IOError {
+            throw LogicError.cannotListen(
+                host: configuration.host,
+                port: configuration.port,
+                reason: "\(error)"
+            )
+        }
+    }
+
+    private func endpoints(
+        _ pipeline: PushPipeline<Table, Channel, Time>,
+        _ watch: TableWatch<Table, Time>,
+        _ requests: RequestCounters
+    ) -> [Endpoint] {
+        let pushes = PushController(
+            pipeline: pipeline,
+            limits: configuration.limits,
+            random: .random(in: 0...(.max))
+        )
+        let routes = RouteController(table: table, bus: bus, sender: configuration.name)
+        let service = ServiceController(
+            obstacles: { watch.obstacles },
+            metrics: {
+                let (done, waiting) = pipeline.counters
+                return MetricsText(pipeline: done, waiting: waiting, requests: requests).text
+            }
+        )
+        return pushes.endpoints + routes.endpoints + service.endpoints
+    }
+
+    private func server(_ api: LogicAPI, _ requests: RequestCounters) -> Application<LogicAPI> {
+        let http = configuration.http
+        let bodyBytesMax = configuration.limits.pushBytesMax
+        return Application(
+            responder: api,
+            server: .http1(
+                configuration: HTTP1Channel.Configuration(
+                    additionalChannelHandlers: [
+                        ConnectionGuard(requestDeadline: http.requestDeadline, bodyBytesMax: bodyBytesMax) {
+                            requests.refused($0.code)
+                            requests.answered($0.status)
+                        }
+                    ],
+                    idleTimeout: TimeAmount(http.idleTimeout),
+                    httpDecoderConfiguration: .init(
+                        maxHeaderFieldSize: http.headerBytesMax,
+                        maxHeaderListSize: http.headerBytesMax,
+                        maxHeaderFieldCount: http.headerFieldsMax
+                    )
+                )
+            ),
+            configuration: ApplicationConfiguration(
+                address: .hostname(configuration.host, port: configuration.port),
+                availableConnectionsDelegate: MaximumAvailableConnections(http.connectionsMax, logger: logger)
+            ),
+            onServerRunning: { [onListening] channel in
+                await onListening(channel.localAddress?.port ?? 0)
+            },
+            logger: logger
+        )
+    }
+}

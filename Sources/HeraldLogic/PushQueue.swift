@@ -1,0 +1,342 @@
+import HeraldCore
+
+/// The decisions of `PushPipeline`: who waits, what makes a turn, who is late. It does no I/O and reads no clock:
+/// every moment comes in as the time since the pipeline began.
+///
+/// A push is
+///
+///     waiting ──▶ looking up ──▶ sending ──▶ settled
+///
+/// and may be settled from each of them: by its deadline, by its caller's cancellation, by a failure of its turn
+/// or by the end of the queue. Who is settled while being looked up is not sent any more; who is settled while
+/// being sent is told that it may have gone out. A push is settled once: whatever comes later for it is ignored.
+///
+/// The queue is
+///
+///     open ──drain──▶ draining ──close──▶ closed
+///
+/// Open and draining form turns, draining takes no more pushes, closed has none. A turn takes what waits, oldest
+/// first, up to a bound; turns follow each other strictly, so that the order of pushes is the order of turns.
+///
+/// All pushes have the same time limit, so the order of acceptance is the order of deadlines too, and looking for
+/// the late ones stops at the first that is not.
+struct PushQueue: ~Copyable {
+    /// What this queue has done; read by `/metrics`.
+    var counters = PipelineCounters()
+
+    private let bounds: Bounds
+    private var stage: Stage = .open
+    private var waiting: [Entry] = []
+    /// Those of `waiting` that are not settled.
+    private var waitingCount = 0
+    private var waitingBytes = 0
+    /// Oldest first. The one being sent, the one being looked up; never more than these.
+    private var turns: [TurnEntries] = []
+    /// Whether who calls `nextTurn` was told to wait for a wake-up.
+    private var isParked = false
+    private var lastTicket: UInt64 = 0
+    private var lastTurn: UInt64 = 0
+
+    struct Bounds: Sendable {
+        /// Pushes that may wait.
+        var waitingMax: Int
+        /// What may wait, in bytes of payload: pushes of the largest size would else fill the memory long
+        /// before there are too many of them.
+        var waitingBytesMax = 64 * 1024 * 1024
+        /// Targets of one turn: 4,000 look-ups are about 5 ms of Redis (Limits.swift has the arithmetic).
+        var turnTargetsMax = 4000
+        /// Payload of one turn: what goes to one node at once, well below Redis's 8 MiB for subscribers.
+        var turnBytesMax = 1024 * 1024
+        /// How long after its acceptance a push is refused as late.
+        var deadline: Duration
+    }
+
+    private enum Stage { case open, draining, closed }
+
+    private struct Entry {
+        let ticket: PushTicket
+        let push: Push
+        let accepted: Duration
+        /// Nil once settled.
+        var caller: PushCaller?
+
+        mutating func settle(
+            _ result: Result<PushAnswer, PushRefusal>,
+            at now: Duration,
+            _ counters: inout PipelineCounters
+        ) -> SettledPush? {
+            guard let caller else { return nil }
+            self.caller = nil
+            counters.settled(result, after: now - accepted)
+            return SettledPush(caller: caller, result: result)
+        }
+    }
+
+    private struct TurnEntries {
+        let number: UInt64
+        var isSending = false
+        var entries: [Entry]
+    }
+
+    init(_ bounds: Bounds) { self.bounds = bounds }
+
+    // MARK: Pushes come
+
+    enum Submission {
+        /// `wakes` says that who waits for a turn has to be woken.
+        case accepted(PushTicket, wakes: Bool)
+        case refused(PushRefusal)
+    }
+
+    mutating func submit(_ push: Push, at now: Duration, _ caller: @escaping PushCaller) -> Submission {
+        guard stage == .open else { return refuse(.stopping) }
+        let bytes = push.weightBytes
+        guard waitingCount < bounds.waitingMax, waitingBytes + bytes <= bounds.waitingBytesMax else {
+            return refuse(.tooManyWaiting)
+        }
+        if waiting.count >= 2 * bounds.waitingMax { waiting.removeAll { $0.caller == nil } }
+        lastTicket += 1
+        let ticket = PushTicket(number: lastTicket)
+        waiting.append(Entry(ticket: ticket, push: push, accepted: now, caller: caller))
+        waitingCount += 1
+        waitingBytes += bytes
+        counters.accepted += 1
+        defer { isParked = false }
+        return .accepted(ticket, wakes: isParked)
+    }
+
+    private mutating func refuse(_ refusal: PushRefusal) -> Submission {
+        counters.refused[refusal.code, default: 0] += 1
+        return .refused(refusal)
+    }
+
+    // MARK: Turns go
+
+    enum NextTurn {
+        case turn(PushTurn)
+        /// Nothing to do: ask again after the next wake-up.
+        case park
+        /// There will be no more.
+        case finished
+    }
+
+    mutating func nextTurn() -> NextTurn {
+        let entries = takeTurn()
+        if !entries.isEmpty {
+            lastTurn += 1
+            turns.append(TurnEntries(number: lastTurn, entries: entries))
+            let turn = PushTurn(number: lastTurn, pushes: entries.map(\.push))
+            counters.turns += 1
+            counters.turnPushes += entries.count
+            return .turn(turn)
+        }
+        guard stage == .open else { return .finished }
+        isParked = true
+        return .park
+    }
+
+    private mutating func takeTurn() -> [Entry] {
+        var entries: [Entry] = []
+        var targets = 0
+        var bytes = 0
+        var taken = 0
+        for entry in waiting {
+            if entry.caller != nil {
+                targets += entry.push.targets.count
+                bytes += entry.push.weightBytes
+                let isOverfull = targets > bounds.turnTargetsMax || bytes > bounds.turnBytesMax
+                if isOverfull, !entries.isEmpty { break }
+                entries.append(entry)
+            }
+            taken += 1
+        }
+        if taken == waiting.count { waiting = [] } else { waiting.removeFirst(taken) }
+        waitingCount -= entries.count
+        waitingBytes -= entries.reduce(0) { $0 + $1.push.weightBytes }
+        return entries
+    }
+
+    enum Sending {
+        /// Send what the turn has, except the pushes that are settled by now.
+        case send(without: Set<PushID>)
+        /// All are settled; the turn is over.
+        case nothingLeft
+    }
+
+    /// Asks what of a turn shall be sent. Called before each sending of the turn.
+    mutating func beginSending(_ number: UInt64) -> Sending {
+        guard let index = turns.firstIndex(where: { $0.number == number }) else { return .nothingLeft }
+        let entries = turns[index].entries
+        let settled = entries.filter { $0.caller == nil }
+        guard settled.count < entries.count else {
+            turns.remove(at: index)
+            return .nothingLeft
+        }
+        turns[index].isSending = true
+        return .send(without: Set(settled.map(\.push.id)))
+    }
+
+    // MARK: Pushes are settled
+
+    /// Settles pushes of a turn with their verdicts.
+    ///
+    /// - Parameter answers: one for each push of the turn, in order; nil for one that is not known yet.
+    mutating func answer(_ number: UInt64, _ answers: [PushAnswer?], at now: Duration) -> [SettledPush] {
+        settle(number, at: now) { index in
+            index < answers.count ? answers[index].map(Result.success) : nil
+        }
+    }
+
+    /// Settles all pushes of a turn that failed.
+    mutating func fail(_ number: UInt64, _ refusal: PushRefusal, at now: Duration) -> [SettledPush] {
+        settle(number, at: now) { _ in .failure(refusal) }
+    }
+
+    private mutating func settle(
+        _ number: UInt64,
+        at now: Duration,
+        _ result: (Int) -> Result<PushAnswer, PushRefusal>?
+    ) -> [SettledPush] {
+        guard let turn = turns.firstIndex(where: { $0.number == number }) else { return [] }
+        var settled: [SettledPush] = []
+        settled.reserveCapacity(turns[turn].entries.count)
+        var isOver = true
+        for index in turns[turn].entries.indices {
+            guard turns[turn].entries[index].caller != nil else { continue }
+            guard let result = result(index) else {
+                isOver = false
+                continue
+            }
+            if let one = turns[turn].entries[index].settle(result, at: now, &counters) { settled.append(one) }
+        }
+        if isOver { turns.remove(at: turn) }
+        return settled
+    }
+
+    /// When the next push is late; nil when there is none.
+    var nextDeadline: Duration? {
+        for turn in turns {
+            if let entry = turn.entries.first(where: { $0.caller != nil }) {
+                return entry.accepted + bounds.deadline
+            }
+        }
+        return waiting.first { $0.caller != nil }.map { $0.accepted + bounds.deadline }
+    }
+
+    /// Settles everybody who is late.
+    mutating func expire(at now: Duration) -> [SettledPush] {
+        settleAll(unsent: .lateUnsent, maybeSent: .lateMaybeSent, at: now) { [bounds] entry in
+            entry.accepted + bounds.deadline <= now
+        }
+    }
+
+    /// Settles a push whose caller went away. One that is being sent goes out all the same.
+    mutating func cancel(_ ticket: PushTicket, at now: Duration) -> SettledPush? {
+        if let index = Self.find(ticket, in: waiting) {
+            return settleWaiting(index, .callerGone, at: now)
+        }
+        for turn in turns.indices {
+            guard let index = Self.find(ticket, in: turns[turn].entries) else { continue }
+            return turns[turn].entries[index].settle(.failure(.callerGone), at: now, &counters)
+        }
+        return nil
+    }
+
+    /// Takes no more pushes and goes on until those that are here are settled.
+    ///
+    /// - Returns: whether who waits for a turn has to be woken.
+    mutating func drain() -> Bool {
+        if stage == .open { stage = .draining }
+        defer { isParked = false }
+        return isParked
+    }
+
+    /// Takes no more pushes and settles those that are here.
+    mutating func close(at now: Duration) -> [SettledPush] {
+        stage = .closed
+        let settled = settleAll(unsent: .stopping, maybeSent: .stoppedMaybeSent, at: now) { _ in true }
+        turns = []
+        return settled
+    }
+
+    /// What waits now, in pushes.
+    var depth: Int { waitingCount }
+
+    private mutating func settleAll(
+        unsent: PushRefusal,
+        maybeSent: PushRefusal,
+        at now: Duration,
+        while isDue: (borrowing Entry) -> Bool
+    ) -> [SettledPush] {
+        var settled: [SettledPush] = []
+        for turn in turns.indices {
+            let refusal = turns[turn].isSending ? maybeSent : unsent
+            for index in turns[turn].entries.indices where turns[turn].entries[index].caller != nil {
+                guard isDue(turns[turn].entries[index]) else { return settled }
+                if let one = turns[turn].entries[index].settle(.failure(refusal), at: now, &counters) {
+                    settled.append(one)
+                }
+            }
+        }
+        var over = 0
+        for index in waiting.indices {
+            if waiting[index].caller != nil {
+                guard isDue(waiting[index]) else { break }
+                if let one = settleWaiting(index, unsent, at: now) { settled.append(one) }
+            }
+            over += 1
+        }
+        waiting.removeFirst(over)
+        return settled
+    }
+
+    private mutating func settleWaiting(
+        _ index: Int,
+        _ refusal: PushRefusal,
+        at now: Duration
+    ) -> SettledPush? {
+        guard let settled = waiting[index].settle(.failure(refusal), at: now, &counters) else { return nil }
+        waitingCount -= 1
+        waitingBytes -= waiting[index].push.weightBytes
+        return settled
+    }
+
+    /// Tickets grow, so that entries are in their order.
+    private static func find(_ ticket: PushTicket, in entries: [Entry]) -> Int? {
+        var low = 0
+        var high = entries.count
+        while low < high {
+            let middle = (low + high) / 2
+            if entries[middle].ticket.number < ticket.number { low = middle + 1 } else { high = middle }
+        }
+        return low < entries.count && entries[low].ticket == ticket ? low : nil
+    }
+}
+
+/// Where the answer to a push goes. Called once, on a task of the pipeline: it may only hand over.
+typealias PushCaller = @Sendable (Result<PushAnswer, PushRefusal>) -> Void
+
+/// Names a push that was accepted, to take it back.
+struct PushTicket: Hashable, Sendable {
+    let number: UInt64
+}
+
+/// What is looked up and sent together.
+struct PushTurn: Sendable, Equatable {
+    let number: UInt64
+    /// In the order in which they were accepted; at least one.
+    let pushes: [Push]
+}
+
+/// A push that is settled, and who has to be told.
+struct SettledPush: Sendable {
+    let caller: PushCaller
+    let result: Result<PushAnswer, PushRefusal>
+}
+
+extension Push {
+    /// About what it occupies, targets included.
+    fileprivate var weightBytes: Int {
+        256 + (message.payload?.bytes.count ?? 0) + 64 * (targets.count + exclude.count)
+    }
+}
