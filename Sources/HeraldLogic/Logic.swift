@@ -23,6 +23,7 @@ public struct Logic<Table: RouteTable, Channel: Bus, Time: Clock>: Service where
     ///   - configuration: where to listen, and the limits.
     ///   - routes: where targets are looked up.
     ///   - bus: what carries envelopes to the nodes.
+    ///   - logger: for starts, stops and changes; never a message.
     ///   - onListening: called once with the port, when requests are taken.
     /// - Throws: `LogicError.keyMissing` when other machines could push without a key.
     public init(
@@ -42,7 +43,14 @@ public struct Logic<Table: RouteTable, Channel: Bus, Time: Clock>: Service where
         )
     }
 
-    /// - Parameter clock: what deadlines and durations are measured with.
+    /// - Parameters:
+    ///   - configuration: where to listen, and the limits.
+    ///   - routes: where targets are looked up.
+    ///   - bus: what carries envelopes to the nodes.
+    ///   - clock: what deadlines and durations are measured with.
+    ///   - logger: for starts, stops and changes; never a message.
+    ///   - onListening: called once with the port, when requests are taken.
+    /// - Throws: `LogicError.keyMissing` when other machines could push without a key.
     public init(
         configuration: LogicConfiguration,
         routes: Table,
@@ -62,6 +70,9 @@ public struct Logic<Table: RouteTable, Channel: Bus, Time: Clock>: Service where
         self.onListening = onListening
     }
 
+    /// Serves until it is shut down.
+    ///
+    /// - Throws: `LogicError.cannotListen`, or what ended it.
     public func run() async throws {
         let pipeline = PushPipeline(
             table: table,

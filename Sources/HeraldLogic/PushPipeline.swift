@@ -34,6 +34,8 @@ where Time.Duration == Duration {
     ///   - bus: answers each call within a time limit of its own.
     ///   - sender: this process's name, as envelopes carry it.
     ///   - limits: how many pushes may wait, and how long.
+    ///   - clock: what deadlines and durations are measured with.
+    ///   - logger: for what only the operator can mend.
     public convenience init(
         table: Table,
         bus: Channel,
@@ -89,7 +91,9 @@ where Time.Duration == Duration {
 
     /// Hands in a push and returns at once. What is handed in first is sent first.
     ///
-    /// - Parameter caller: gets the answer, once; before this returns when the push is refused.
+    /// - Parameters:
+    ///   - push: what to send.
+    ///   - caller: gets the answer, once; before this returns when the push is refused.
     /// - Returns: what `cancel` takes; nil when the push was refused.
     @discardableResult
     func submit(_ push: Push, _ caller: @escaping PushCaller) -> PushTicket? {
@@ -196,8 +200,11 @@ where Time.Duration == Duration {
         return found
     }
 
-    /// - Parameter settled: pushes that are not to be sent any more.
+    /// - Parameters:
+    ///   - batches: what the nodes are to be sent.
+    ///   - settled: pushes that are not to be sent any more.
     /// - Returns: the nodes whose channel had no subscriber.
+    /// - Throws: when the bus did not confirm; all or nothing may have gone out.
     private func publish(
         _ batches: [NodeBatch],
         without settled: Set<PushID>

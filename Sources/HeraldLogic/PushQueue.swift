@@ -180,7 +180,11 @@ struct PushQueue: ~Copyable {
 
     /// Settles pushes of a turn with their verdicts.
     ///
-    /// - Parameter answers: one for each push of the turn, in order; nil for one that is not known yet.
+    /// - Parameters:
+    ///   - number: the turn's.
+    ///   - answers: one for each push of the turn, in order; nil for one that is not known yet.
+    ///   - now: the moment.
+    /// - Returns: who has to be told.
     mutating func answer(_ number: UInt64, _ answers: [PushAnswer?], at now: Duration) -> [SettledPush] {
         settle(number, at: now) { index in
             index < answers.count ? answers[index].map(Result.success) : nil

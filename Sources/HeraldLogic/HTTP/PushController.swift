@@ -12,7 +12,10 @@ where Time.Duration == Duration {
     private let limits: Limits
     private let ids: Mutex<PushIDSource>
 
-    /// - Parameter random: what sets this process's push ids apart from all others'.
+    /// - Parameters:
+    ///   - pipeline: what sends.
+    ///   - limits: what a body may hold.
+    ///   - random: what sets this process's push ids apart from all others'.
     init(pipeline: PushPipeline<Table, Channel, Time>, limits: Limits, random: UInt64) {
         self.pipeline = pipeline
         self.limits = limits
