@@ -19,16 +19,17 @@ struct EventLoop<Handler: SocketHandler & ~Copyable>: ~Copyable {
     private let mailbox: LoopMailbox<Handler.Command>
     private let shared: LoopShared
     private let budget: NodeBudget
-    private var pacer: PingPacer
+    var pacer: PingPacer
     private var commands: [Handler.Command] = []
     private var publishedBytes = 0
+    private var hasMail = false
     private var hasWork = false
     /// Set while no descriptor was left, not even in reserve: when to listen again.
-    private var listensAgainNanoseconds: UInt64?
+    var listensAgainNanoseconds: UInt64?
     /// Set once the loop is being stopped: when it ends at the latest.
     private var stopsNanoseconds: UInt64?
 
-    /// - Parameter listener: not yet registered.
+    /// The listener is registered here, the epoll owned from here on.
     init(
         loop: Int,
         epoll: consuming Epoll,
@@ -81,6 +82,7 @@ struct EventLoop<Handler: SocketHandler & ~Copyable>: ~Copyable {
         let count = table.epoll.wait(milliseconds: waitMilliseconds())
         table.nowNanoseconds = Self.clock()
         for position in 0..<count { serve(table.epoll.event(position)) }
+        if hasMail { takeMail() }
         runTimers()
         sendPings()
         hasWork = handler.continueWork(sockets: &table)
@@ -90,7 +92,7 @@ struct EventLoop<Handler: SocketHandler & ~Copyable>: ~Copyable {
     private mutating func serve(_ event: Epoll.Event) {
         switch event.id {
         case ReservedID.listener: acceptConnections()
-        case ReservedID.mailbox: takeMail()
+        case ReservedID.mailbox: hasMail = true
         case let raw:
             // A socket that ended earlier in this turn may still be in the list.
             guard let index = table.connectedSlot(SocketID(rawValue: raw)) else { return }
@@ -144,7 +146,7 @@ struct EventLoop<Handler: SocketHandler & ~Copyable>: ~Copyable {
     private func waitMilliseconds() -> Int32 {
         if hasWork || table.dirtyCount > 0 || !table.closings.isEmpty { return 0 }
         var wake = table.wheel.nextTick.map { $0 << SocketTable.tickShift } ?? .max
-        wake = min(wake, pacer.nextNanoseconds(slots: table.slotsUsed) ?? .max)
+        wake = min(wake, pacer.nextNanoseconds(slots: slotsToPing) ?? .max)
         wake = min(wake, listensAgainNanoseconds ?? .max, stopsNanoseconds ?? .max)
         guard wake != .max else { return -1 }
         let now = Self.clock()
@@ -159,7 +161,7 @@ struct EventLoop<Handler: SocketHandler & ~Copyable>: ~Copyable {
 }
 
 /// The descriptors in epoll that are no sockets: ids of generation zero, which no socket has.
-private enum ReservedID {
+enum ReservedID {
     static let listener: UInt64 = 0
     static let mailbox: UInt64 = 1 << 32
 }
@@ -168,6 +170,7 @@ private enum ReservedID {
 
 extension EventLoop where Handler: ~Copyable {
     private mutating func takeMail() {
+        hasMail = false
         let orders = mailbox.take(&commands)
         if !commands.isEmpty {
             handler.commandsArrived(commands, sockets: &table)
@@ -188,107 +191,5 @@ extension EventLoop where Handler: ~Copyable {
             case .free, .closing, .draining, .halfClosed, .ending, .ended: break
             }
         }
-    }
-}
-
-// MARK: - Time
-
-extension EventLoop where Handler: ~Copyable {
-    private mutating func runTimers() {
-        if let time = listensAgainNanoseconds, time <= table.nowNanoseconds { registerListener() }
-        table.wheel.advance(to: table.nowNanoseconds >> SocketTable.tickShift)
-        while let entry = table.wheel.popExpired() {
-            let index = entry / 2
-            guard table.slots[index].lifecycle.isConnected else { continue }
-            if entry % 2 == SocketTable.TimerKind.handler.rawValue {
-                handler.deadlinePassed(table.slots[index].id, sockets: &table)
-            } else {
-                engineTimerExpired(index)
-            }
-        }
-    }
-
-    /// What an engine timer means depends on where the connection stands; it has one at a time.
-    private mutating func engineTimerExpired(_ index: Int) {
-        switch table.slots[index].lifecycle {
-        case .handshake:
-            table.counters.refusedTooSlow += 1
-            if table.slots[index].head.isEmpty {
-                table.end(index, .disconnected)
-            } else {
-                refuse(index, .tooSlow)
-            }
-        case .open:
-            guard table.slots[index].flags.contains(.isPinged), !table.slots[index].flags.contains(.isPaused)
-            else { return }
-            table.counters.pingTimeouts += 1
-            table.end(index, .pingTimeout)
-        case .closing, .draining, .halfClosed, .ending:
-            table.counters.closeTimeouts += 1
-            table.end(index, .disconnected)
-        case .free, .ended: break
-        }
-    }
-
-    private mutating func sendPings() {
-        let (first, second) = pacer.due(slots: table.slotsUsed, nowNanoseconds: table.nowNanoseconds)
-        for index in first { sendPing(index) }
-        for index in second { sendPing(index) }
-    }
-
-    private mutating func sendPing(_ index: Int) {
-        guard table.slots[index].lifecycle == .open else { return }
-        table.slots[index].reader.forgiveOverhead()
-        guard table.slots[index].flags.isDisjoint(with: [.isPaused, .isPinged]) else { return }
-        table.slots[index].flags.insert(.isPinged)
-        table.enqueue(ping, index)
-        table.counters.pingsOut += 1
-        table.setTimer(index, .engine, after: limits.pongTimeout)
-    }
-}
-
-// MARK: - Accepting
-
-extension EventLoop where Handler: ~Copyable {
-    private mutating func acceptConnections() {
-        guard listener != nil else { return }
-        for _ in 0..<limits.acceptsPerTurnMax {
-            switch listener?.accept() ?? .none {
-            case .connection(let descriptor): admit(descriptor)
-            case .none: return
-            case .exhausted(let isStuck):
-                table.counters.descriptorsExhausted += 1
-                if isStuck { return pauseListening() }
-                table.counters.accepted += 1
-                table.counters.refusedNoDescriptor += 1
-            }
-        }
-    }
-
-    private mutating func admit(_ descriptor: Int32) {
-        table.counters.accepted += 1
-        guard let index = table.claim(descriptor) else {
-            table.counters.refusedFull += 1
-            Glibc.close(descriptor)
-            return
-        }
-        table.setTimer(index, .engine, after: limits.upgradeDeadline)
-        if !table.epoll.add(descriptor, .readable, id: table.slots[index].id.rawValue) {
-            table.end(index, .disconnected)
-        }
-    }
-
-    private mutating func registerListener() {
-        listensAgainNanoseconds = nil
-        if let descriptor = listener?.descriptor {
-            _ = table.epoll.add(descriptor, .readable, id: ReservedID.listener)
-        }
-    }
-
-    /// The queue stays readable and nothing can be taken from it: look away for a while rather than spin.
-    private mutating func pauseListening() {
-        guard let descriptor = listener?.descriptor else { return }
-        table.epoll.remove(descriptor)
-        listensAgainNanoseconds = table.nowNanoseconds + 100_000_000
     }
 }

@@ -37,9 +37,7 @@ struct FrameHeader: Equatable {
         return 2 + length + 4
     }
 
-    /// Reads a whole header.
-    ///
-    /// - Parameter bytes: at least `byteCount(secondByte:)` of them.
+    /// Reads a whole header: there must be at least `byteCount(secondByte:)` bytes.
     static func parse(_ bytes: borrowing RawSpan) -> Result<FrameHeader, FrameViolation> {
         let first = bytes.unsafeLoad(fromByteOffset: 0, as: UInt8.self)
         let second = bytes.unsafeLoad(fromByteOffset: 1, as: UInt8.self)

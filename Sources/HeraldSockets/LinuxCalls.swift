@@ -16,7 +16,7 @@ struct LinuxCalls: Sendable {
     /// `eventfd(value, flags)`
     let createEventDescriptor: @convention(c) (UInt32, Int32) -> Int32
     /// `accept4(listener, address, length, flags)`
-    let accept: @convention(c) (Int32, UnsafeMutableRawPointer?, UnsafeMutableRawPointer?, Int32) -> Int32
+    var accept: @convention(c) (Int32, UnsafeMutableRawPointer?, UnsafeMutableRawPointer?, Int32) -> Int32
     /// `pthread_setname_np(thread, name)`
     let nameThread: @convention(c) (pthread_t, UnsafePointer<CChar>) -> Int32
 

@@ -11,6 +11,8 @@ struct Listener: ~Copyable {
     enum Accepted: Equatable {
         case connection(Int32)
         case none
+        /// One that was gone before it could be taken.
+        case lost
         /// No descriptor is left. One connection was closed instead of kept, unless there was not even a
         /// reserve: then `isStuck`, and asking again at once would spin.
         case exhausted(isStuck: Bool)
@@ -18,12 +20,22 @@ struct Listener: ~Copyable {
 
     /// Binds and listens, sharing the port with the other loops.
     ///
-    /// - Parameter port: 0 lets the kernel choose.
-    init(host: String, port: Int, backlog: Int) throws(SocketEngineError) {
+    /// - Parameters:
+    ///   - host: a numeric address.
+    ///   - port: 0 lets the kernel choose.
+    ///   - backlog: the kernel's queue.
+    ///   - calls: libc's; a test's when it is to run out of descriptors.
+    /// - Throws: when the address cannot be had.
+    init(
+        host: String,
+        port: Int,
+        backlog: Int,
+        calls: LinuxCalls? = .loaded
+    ) throws(SocketEngineError) {
         guard let address = SocketAddress(host: host, port: port) else {
             throw .configuration("not a numeric address and port: \(host) \(port)")
         }
-        guard let calls = LinuxCalls.loaded else { throw .resources("find accept4 in libc", errno: ENOSYS) }
+        guard let calls else { throw .resources("find accept4 in libc", errno: ENOSYS) }
         let attempt = "listen on \(host):\(port)"
         let kind = Int32(SOCK_STREAM.rawValue) | LinuxCalls.nonBlocking | LinuxCalls.closeOnExecute
         let socket = Glibc.socket(address.family, kind, 0)
@@ -54,15 +66,13 @@ struct Listener: ~Copyable {
     var port: Int { SocketAddress.local(descriptor)?.peer.port ?? 0 }
 
     mutating func accept() -> Accepted {
-        while true {
-            let connection = take()
-            if connection >= 0 { return .connection(connection) }
-            switch errno {
-            case EAGAIN: return .none
-            case EMFILE, ENFILE, ENOBUFS, ENOMEM: return .exhausted(isStuck: !turnAway())
-            // The client gave up while it waited, or the network failed for it alone: on to the next.
-            default: continue
-            }
+        let connection = take()
+        if connection >= 0 { return .connection(connection) }
+        return switch errno {
+        case EAGAIN: .none
+        case EMFILE, ENFILE, ENOBUFS, ENOMEM: .exhausted(isStuck: !turnAway())
+        // The client gave up while it waited, or the network failed for it alone (accept(2)).
+        default: .lost
         }
     }
 

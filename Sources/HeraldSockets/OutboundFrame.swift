@@ -29,6 +29,8 @@ public struct OutboundFrame: Sendable {
     ///   - kind: text (the bytes must be UTF-8) or binary.
     ///   - payloadBytes: its exact size.
     ///   - write: fills the span, which starts zeroed.
+    /// - Returns: the frame.
+    /// - Throws: what `write` throws.
     public static func message<E: Error>(
         _ kind: MessageKind,
         payloadBytes: Int,

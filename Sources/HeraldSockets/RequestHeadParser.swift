@@ -15,7 +15,7 @@ struct RequestHeadParser {
         self.bytes = bytes
     }
 
-    /// - Parameter bytes: a head as `RequestHeadReader` hands it out: lines end in CR LF, the last is empty.
+    /// The bytes are a head as `RequestHeadReader` hands it out: lines end in CR LF, the last is empty.
     static func parse(_ bytes: [UInt8]) -> Result<HTTPRequestHead, RequestRefusal> {
         var parser = RequestHeadParser(bytes)
         do throws(RequestRefusal) {

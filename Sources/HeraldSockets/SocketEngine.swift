@@ -128,6 +128,9 @@ extension SocketEngine where Handler: ~Copyable {
         guard (125...Int(Int32.max)).contains(limits.messageBytesMax) else {
             throw .configuration("messageBytesMax: 125 bytes to 2 GiB")
         }
+        guard (1024...Int(Int32.max)).contains(limits.overheadBytesMax) else {
+            throw .configuration("overheadBytesMax: 1 KiB to 2 GiB")
+        }
         guard limits.readBufferBytes >= 1024, limits.acceptsPerTurnMax > 0 else {
             throw .configuration("readBufferBytes: at least 1,024; acceptsPerTurnMax: at least 1")
         }

@@ -97,7 +97,8 @@ extension SocketTable {
 
     mutating func unpause(_ index: Int) {
         guard slots[index].flags.contains(.isPaused) else { return }
-        slots[index].flags.remove(.isPaused)
+        // What it sent meanwhile was not read: the next round of pings judges it anew.
+        slots[index].flags.remove([.isPaused, .isPinged])
         updateInterest(index)
     }
 }

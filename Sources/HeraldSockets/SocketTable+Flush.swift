@@ -15,14 +15,15 @@ extension SocketTable {
 
     /// The kernel has room again.
     mutating func writable(_ index: Int) {
-        slots[index].flags.remove(.isBlocked)
+        // Room came from the peer's acknowledgements: it lives, however long its pong has to queue.
+        slots[index].flags.remove([.isBlocked, .isPinged])
         flush(index)
         if slots[index].lifecycle.isConnected, !slots[index].flags.contains(.isBlocked) {
             updateInterest(index)
         }
     }
 
-    private mutating func flush(_ index: Int) {
+    mutating func flush(_ index: Int) {
         guard !slots[index].flags.contains(.isBlocked) else { return }
         while !slots[index].queue.isEmpty {
             let (count, bytes) = slots[index].queue.gather(into: vectors)

@@ -88,9 +88,8 @@ extension SocketTable {
     public mutating func send(_ frame: borrowing OutboundFrame, to id: SocketID) -> SendOutcome {
         guard let index = openSlot(id) else { return .gone }
         let held = frame.byteCount + SendQueue.frameOverheadBytes
-        guard slots[index].queue.heldBytes + held <= limits.sendQueueBytesMax else {
-            cut(index, cause: .overflow)
-            return .overflowed
+        if slots[index].queue.heldBytes + held > limits.sendQueueBytesMax {
+            guard makeRoom(index, bytes: held) else { return .overflowed }
         }
         enqueue(copy frame, index)
         return .queued
@@ -145,6 +144,17 @@ extension SocketTable {
 // MARK: - Slots
 
 extension SocketTable {
+    /// Much in one turn is no fault of the peer's: only what the kernel does not take now is too much.
+    ///
+    /// - Returns: false when the socket is being closed for it.
+    private mutating func makeRoom(_ index: Int, bytes: Int) -> Bool {
+        flush(index)
+        guard slots[index].lifecycle == .open else { return false }
+        if slots[index].queue.heldBytes + bytes <= limits.sendQueueBytesMax { return true }
+        cut(index, cause: .overflow)
+        return false
+    }
+
     /// The slot of an open socket.
     func openSlot(_ id: SocketID) -> Int? {
         guard let index = connectedSlot(id), slots[index].lifecycle == .open else { return nil }
