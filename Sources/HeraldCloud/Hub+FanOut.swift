@@ -1,0 +1,215 @@
+import HeraldCore
+import HeraldSockets
+
+/// Where frames go: the loop's sockets, or a test's record.
+protocol FrameSink: ~Copyable {
+    mutating func send(_ frame: borrowing OutboundFrame, to id: SocketID) -> SendOutcome
+}
+
+extension SocketTable: FrameSink {}
+
+/// What a shard's fan-out has done.
+struct FanOutCounts: Equatable, Sendable {
+    /// Deliveries taken from the inbox.
+    var deliveries: UInt64 = 0
+    /// Frames handed to a socket's queue or kept for a session about to be announced.
+    var frames: UInt64 = 0
+    /// Frames that a full queue did not take.
+    var dropped: UInt64 = 0
+    /// Targets that had nobody on the whole node; the loop that finds it out counts it.
+    var missed: UInt64 = 0
+    /// Bytes of batches that are done, until they were subtracted from the loop's gauge.
+    var finishedBytes = 0
+}
+
+/// Batches that wait for this loop's sockets, and how far the first one is.
+///
+/// One queue, one cursor: while a large room is under way everything later waits behind it, so that each socket
+/// gets its frames in the order in which the bus brought them.
+struct FanOutQueue {
+    private var batches: [DeliveryBatch] = []
+    private var first = 0
+    /// Of the first batch.
+    var item = 0
+    var part = 0
+    /// Members or slots still to visit of the target under way; nil: not begun.
+    var left: Int?
+    /// The number of the delivery under way, never 0, so that a fresh seat's mark differs.
+    var number: UInt32 = 0
+    /// Targets of the first batch that found somebody here.
+    var found: [UInt32] = []
+
+    var isEmpty: Bool { first == batches.count }
+    var head: DeliveryBatch? { isEmpty ? nil : batches[first] }
+
+    mutating func append(_ batch: DeliveryBatch) { batches.append(batch) }
+
+    mutating func removeFirst() {
+        first += 1
+        item = 0
+        part = 0
+        left = nil
+        found.removeAll(keepingCapacity: true)
+        if first == batches.count {
+            batches.removeAll(keepingCapacity: true)
+            first = 0
+        } else if first >= 256 {
+            batches.removeFirst(first)
+            first = 0
+        }
+    }
+}
+
+extension Hub {
+    /// Sends what waits, at most about `budget` frames and look-ups of it.
+    ///
+    /// A socket that several targets of one delivery name gets it once: its seat is marked with the delivery's
+    /// number when it is visited, and the seats of excluded keys are marked beforehand.
+    ///
+    /// - Returns: whether anything still waits.
+    mutating func fanOut<Sink: FrameSink & ~Copyable>(budget: Int, to sink: inout Sink) -> Bool {
+        var budget = budget
+        while budget > 0, let batch = queue.head {
+            guard queue.item < batch.items.count else {
+                counts.missed += UInt64(batch.finish(found: queue.found))
+                counts.finishedBytes += batch.byteCount
+                queue.removeFirst()
+                continue
+            }
+            let item = batch.items[queue.item]
+            if queue.part == 0, queue.left == nil { begin(item) }
+            guard queue.part < item.parts.count else {
+                queue.item += 1
+                queue.part = 0
+                queue.left = nil
+                continue
+            }
+            let part = item.parts[queue.part]
+            budget -= 1
+            let isDone = visit(part, &budget, &sink)
+            if isDone {
+                queue.part += 1
+                // Not nil: the delivery has begun.
+                queue.left = queue.part < item.parts.count ? -1 : nil
+                if queue.part == item.parts.count {
+                    queue.item += 1
+                    queue.part = 0
+                }
+            }
+        }
+        return !queue.isEmpty
+    }
+
+    private mutating func begin(_ item: DeliveryBatch.Item) {
+        counts.deliveries += 1
+        queue.left = -1
+        queue.number &+= 1
+        if queue.number == 0 {
+            for slot in seats.indices { seats[slot].mark = 0 }
+            queue.number = 1
+        }
+        for excluded in item.exclude {
+            var cursor = names.search(excluded.hash)
+            while let slot = names.next(&cursor) {
+                if seats[slot].name == excluded.name { seats[slot].mark = queue.number }
+            }
+        }
+    }
+
+    /// Visits the sockets of a target, or a slice of them.
+    ///
+    /// - Returns: whether all were visited.
+    private mutating func visit<Sink: FrameSink & ~Copyable>(
+        _ part: DeliveryBatch.Part,
+        _ budget: inout Int,
+        _ sink: inout Sink
+    ) -> Bool {
+        switch part.target {
+        case .user(let user, let hash):
+            var next = users.head(hash) { seats[$0].name?.user == user }
+            if next != nil { queue.found.append(part.number) }
+            while let slot = next {
+                give(part.frame, slot, &sink)
+                budget -= 1
+                next = users.next(slot)
+            }
+            return true
+        case .key(let name, let hash):
+            var cursor = names.search(hash)
+            var isFound = false
+            while let slot = names.next(&cursor) {
+                guard seats[slot].name == name else { continue }
+                isFound = true
+                give(part.frame, slot, &sink)
+                budget -= 1
+            }
+            if isFound { queue.found.append(part.number) }
+            return true
+        case .room(let name, let hash):
+            guard let room = room(name, hash: hash) else { return true }
+            if queue.left == -1 {
+                queue.found.append(part.number)
+                queue.left = rooms[room].members.count
+            }
+            return visitMembers(of: room, part.frame, &budget, &sink)
+        case .everyone:
+            if queue.left == -1 {
+                if count > 0 { queue.found.append(part.number) }
+                queue.left = seats.count
+            }
+            return visitAll(part.frame, &budget, &sink)
+        }
+    }
+
+    /// From the last to the first: whoever leaves meanwhile is replaced by a later one, which was visited.
+    private mutating func visitMembers<Sink: FrameSink & ~Copyable>(
+        of room: Int,
+        _ frame: OutboundFrame,
+        _ budget: inout Int,
+        _ sink: inout Sink
+    ) -> Bool {
+        var left = min(queue.left ?? 0, rooms[room].members.count)
+        while left > 0, budget > 0 {
+            left -= 1
+            budget -= 1
+            give(frame, Int(rooms[room].members[left]), &sink)
+        }
+        queue.left = left
+        return left == 0
+    }
+
+    private mutating func visitAll<Sink: FrameSink & ~Copyable>(
+        _ frame: OutboundFrame,
+        _ budget: inout Int,
+        _ sink: inout Sink
+    ) -> Bool {
+        var left = queue.left ?? 0
+        while left > 0, budget > 0 {
+            left -= 1
+            guard seats[left].name != nil else { continue }
+            budget -= 1
+            give(frame, left, &sink)
+        }
+        queue.left = left
+        return left == 0
+    }
+
+    private mutating func give<Sink: FrameSink & ~Copyable>(
+        _ frame: OutboundFrame,
+        _ slot: Int,
+        _ sink: inout Sink
+    ) {
+        guard seats[slot].mark != queue.number, let socket = seats[slot].socket else { return }
+        seats[slot].mark = queue.number
+        if seats[slot].isHeld {
+            counts.frames += 1
+            hold(frame, slot)
+            return
+        }
+        switch sink.send(frame, to: socket) {
+        case .queued: counts.frames += 1
+        case .overflowed: counts.dropped += 1
+        case .gone: break
+        }
+    }
+}

@@ -1,0 +1,164 @@
+import HeraldCore
+import HeraldSockets
+
+/// Who is here, on one loop: which sockets a user, a key and a room have, and the deliveries still to be made.
+///
+/// One shard of the node's hub; nothing of it is shared, so there is no lock. All is held by slot, the socket's
+/// small dense number: a seat of about 64 bytes (one cache line of a fan-out), 8 bytes of links and two index
+/// entries. A room is an array of slots. The fan-out itself is in `Hub+FanOut.swift`.
+struct Hub {
+    struct Seat {
+        /// Nil: nobody sits here.
+        var name: UserKey?
+        /// The rooms, and where in their arrays of members.
+        var places: [Place] = []
+        /// The number of the last delivery that came by here, whether it was sent or excluded.
+        var mark: UInt32 = 0
+        /// What arrives is kept until the client was told that it is connected.
+        var isHeld = false
+        var socket: SocketID?
+    }
+
+    /// Membership as the seat sees it.
+    struct Place {
+        var room: UInt32
+        var position: UInt32
+    }
+
+    struct Room {
+        /// Nil: the place is free.
+        var name: RoomID?
+        /// Slots. One that leaves is replaced by the last; whoever walks over it walks backwards.
+        var members: [UInt32] = []
+    }
+
+    /// Frames kept for one session that is not announced yet: some 50 ms in a busy room.
+    static let heldFramesMax = 64
+
+    /// Grows with the slots in use. Internal for the fan-out.
+    var seats: [Seat] = []
+    var rooms: [Room] = []
+    var users = UserChains()
+    var names = SlotIndex()
+    var queue = FanOutQueue()
+    var counts = FanOutCounts()
+    /// Sessions that got more than `heldFramesMax` before they were announced: the handler closes them.
+    var overheld: [SocketID] = []
+    private var held: [Int: [OutboundFrame]] = [:]
+    private var roomIndex = SlotIndex()
+    private var freeRooms: [Int] = []
+
+    /// Sessions.
+    private(set) var count = 0
+    /// Users with a session here.
+    var userCount: Int { users.count }
+    /// Rooms with a member here.
+    var roomCount: Int { roomIndex.count }
+
+    // MARK: Sessions
+
+    /// A session takes its seat: from now on deliveries find it, and are kept for it until `announce`.
+    mutating func attach(_ socket: SocketID, _ name: UserKey) {
+        let slot = socket.slot
+        while seats.count <= slot { seats.append(Seat()) }
+        let hash = name.user.hashValue
+        let head = users.head(hash) { seats[$0].name?.user == name.user }
+        users.add(slot, hash: hash, head: head)
+        names.insert(slot, hash: name.hashValue)
+        seats[slot] = Seat(name: name, isHeld: true, socket: socket)
+        count += 1
+    }
+
+    /// The session was announced.
+    ///
+    /// - Returns: what arrived for it meanwhile, in order.
+    mutating func announce(_ slot: Int) -> [OutboundFrame] {
+        seats[slot].isHeld = false
+        return held.removeValue(forKey: slot) ?? []
+    }
+
+    /// The session is over.
+    ///
+    /// - Returns: the rooms it was in, and its name; nil when nobody sat there.
+    mutating func detach(_ slot: Int) -> (name: UserKey, rooms: [RoomID])? {
+        guard slot < seats.count, let name = seats[slot].name else { return nil }
+        var left: [RoomID] = []
+        while let place = seats[slot].places.last {
+            if let room = rooms[Int(place.room)].name { left.append(room) }
+            removeMember(slot, at: seats[slot].places.count - 1)
+        }
+        names.remove(slot, hash: name.hashValue)
+        users.remove(slot, hash: name.user.hashValue)
+        seats[slot] = Seat()
+        held[slot] = nil
+        count -= 1
+        return (name, left)
+    }
+
+    /// Keeps a frame until the session is announced.
+    mutating func hold(_ frame: OutboundFrame, _ slot: Int) {
+        guard held[slot, default: []].count < Self.heldFramesMax else {
+            counts.dropped += 1
+            if let socket = seats[slot].socket { overheld.append(socket) }
+            return
+        }
+        held[slot, default: []].append(frame)
+    }
+
+    // MARK: Rooms
+
+    func isMember(_ slot: Int, of name: RoomID) -> Bool {
+        guard let room = room(name, hash: name.hashValue) else { return false }
+        return seats[slot].places.contains { $0.room == UInt32(room) }
+    }
+
+    func roomCount(of slot: Int) -> Int { seats[slot].places.count }
+
+    /// - Returns: false when it was a member already.
+    mutating func join(_ slot: Int, _ name: RoomID) -> Bool {
+        let hash = name.hashValue
+        let room = room(name, hash: hash) ?? addRoom(name, hash: hash)
+        guard !seats[slot].places.contains(where: { $0.room == UInt32(room) }) else { return false }
+        seats[slot].places.append(Place(room: UInt32(room), position: UInt32(rooms[room].members.count)))
+        rooms[room].members.append(UInt32(slot))
+        return true
+    }
+
+    /// - Returns: false when it was no member.
+    mutating func leave(_ slot: Int, _ name: RoomID) -> Bool {
+        guard let room = room(name, hash: name.hashValue),
+            let index = seats[slot].places.firstIndex(where: { $0.room == UInt32(room) })
+        else { return false }
+        removeMember(slot, at: index)
+        return true
+    }
+
+    /// Where a room is; nil when it has no member here.
+    func room(_ name: RoomID, hash: Int) -> Int? {
+        roomIndex.first(hash) { rooms[$0].name == name }
+    }
+
+    private mutating func addRoom(_ name: RoomID, hash: Int) -> Int {
+        let room = freeRooms.popLast() ?? rooms.count
+        if room == rooms.count { rooms.append(Room()) }
+        rooms[room].name = name
+        roomIndex.insert(room, hash: hash)
+        return room
+    }
+
+    private mutating func removeMember(_ slot: Int, at index: Int) {
+        let place = seats[slot].places.remove(at: index)
+        let room = Int(place.room)
+        let last = rooms[room].members.removeLast()
+        if Int(last) != slot {
+            rooms[room].members[Int(place.position)] = last
+            if let moved = seats[Int(last)].places.firstIndex(where: { $0.room == place.room }) {
+                seats[Int(last)].places[moved].position = place.position
+            }
+        }
+        guard rooms[room].members.isEmpty, let name = rooms[room].name else { return }
+        roomIndex.remove(room, hash: name.hashValue)
+        rooms[room] = Room()
+        freeRooms.append(room)
+    }
+}

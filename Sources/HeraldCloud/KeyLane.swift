@@ -1,0 +1,334 @@
+import HeraldCore
+import HeraldSockets
+
+/// What this node knows and wants of one key: every decision about a route is made here.
+///
+/// A lane has what it wants (`holder`, the session that is live; `claim`, the newest one that asks for the key),
+/// what it believes of Redis (`Holder.epoch`, `residue`: something of ours that may stand there and must go)
+/// and at most one `call` under way. Events change the facts; `nextCall` compares wish and belief and names the
+/// one call that brings them closer. There is no table of states times events, so there is no forgotten cell:
+/// whatever was interrupted, refused or lost, the next comparison finds it.
+///
+/// What leads where:
+///
+///     claimed ─▶ claim ─bind─▶ holder ─(older session gone)─▶ announced ─renew…▶ announced
+///                  │              │                             │
+///                  └── closed ────┴────────── closed ───────────┴─▶ residue ─unbind─▶ (empty)
+///
+/// Rules, each against a wrong state that was seen somewhere (LESSONS.md 1 and 2):
+/// - One call at a time for a key: calls of different tasks may overtake each other, and an unbind that
+///   overtakes a renewal leaves a ghost.
+/// - The newest claim wins; an older session stays live until the newer one is bound, and the newer one is
+///   announced only when the older one is closed: never both, and never neither without need.
+/// - A call that failed may still happen later. For `doubt` after it the key is looked at once more after
+///   cleaning up, and a refusal is checked before a session is closed for it.
+/// - A bind whose session is gone when the answer comes is undone, and whoever it replaced is left alone: that
+///   may be the user's real connection, whose next renewal puts its route back.
+///
+/// Copyable and hashable, unlike other machines here: a node has one for each key in motion, and a model
+/// checker walks over its values.
+struct KeyLane: Hashable, Sendable {
+    private(set) var holder: Holder?
+    private(set) var claim: Claim?
+    private(set) var call: Call?
+    private(set) var residue: Residue?
+    /// An announced session that was told to close for a newer one and has not closed yet.
+    private(set) var leaving: SocketID?
+    private var isRenewalDue = false
+    private var doubtUntil = Moment.past
+
+    struct Session: Hashable, Sendable {
+        var socket: SocketID
+        var counter: UInt64
+    }
+
+    struct Claim: Hashable, Sendable {
+        var session: Session
+        var since: Moment
+        /// Whether a bind went out whose answer never came: the mapping may stand.
+        var wasSent = false
+    }
+
+    /// What is written in Redis under the lane's key, apart from the node.
+    struct Mapping: Hashable, Sendable {
+        var incarnation: Incarnation
+        var counter: UInt64
+        var epoch: Epoch
+    }
+
+    struct Holder: Hashable, Sendable {
+        var session: Session
+        var mapping: Mapping
+        var isAnnounced = true
+        /// The mapping of an earlier incarnation was taken out; the one of this incarnation is not written yet.
+        var isLifted = false
+    }
+
+    enum Call: Hashable, Sendable {
+        case bind(Session, Incarnation)
+        case renew(Mapping)
+        case unbind(Mapping)
+        /// Looks who has the key.
+        case find
+    }
+
+    struct Residue: Hashable, Sendable {
+        /// Nil: it has to be looked up.
+        var mapping: Mapping?
+        var notBefore: Moment
+        /// By then the mapping has expired by itself.
+        var until: Moment
+    }
+
+    enum Effect: Hashable, Sendable {
+        /// The session is live: tell the client.
+        case announce(SocketID)
+        case close(SocketID, CloseCode)
+        /// A session of another node lost the key: that node shall close it.
+        case tell(SessionID)
+    }
+
+    struct Rules: Hashable, Sendable {
+        /// How long a session waits for its route.
+        var patience: Duration = .seconds(5)
+        /// How long after a failed call it may still happen.
+        var doubt: Duration = .seconds(10)
+        var routeTTL: Duration = .seconds(120)
+    }
+
+    init() {}
+
+    /// A lane in which nothing goes on.
+    init(settled holder: Holder) { self.holder = holder }
+
+    // MARK: What happens at the node
+
+    mutating func claimed(_ session: Session, at now: Moment, _ rules: Rules, _ effects: inout [Effect]) {
+        if let older = claim {
+            effects.append(.close(older.session.socket, .replaced))
+            abandonClaim(at: now, rules)
+        }
+        claim = Claim(session: session, since: now)
+    }
+
+    /// A socket of this key closed, for whatever reason.
+    mutating func closed(_ socket: SocketID, at now: Moment, _ rules: Rules, _ effects: inout [Effect]) {
+        if leaving == socket {
+            leaving = nil
+            if holder?.isAnnounced == false, let newer = holder?.session.socket {
+                holder?.isAnnounced = true
+                effects.append(.announce(newer))
+            }
+        } else if let old = holder, old.session.socket == socket {
+            leave(old.mapping, at: now, rules)
+            holder = nil
+        } else if claim?.session.socket == socket {
+            abandonClaim(at: now, rules)
+        }
+    }
+
+    /// Somebody else asks to close the key's session: this very one, or whichever holds it.
+    func closeOrdered(counter: UInt64?, code: CloseCode, _ effects: inout [Effect]) {
+        if let holder, counter == nil || counter == holder.session.counter {
+            effects.append(.close(holder.session.socket, code))
+        }
+        if let claim, counter == nil || counter == claim.session.counter {
+            effects.append(.close(claim.session.socket, code))
+        }
+    }
+
+    mutating func renewalDue() {
+        if holder != nil { isRenewalDue = true }
+    }
+
+    /// Time passed: a claim that waited too long is refused, a residue that must have expired is forgotten.
+    mutating func timePassed(to now: Moment, _ rules: Rules, _ effects: inout [Effect]) {
+        if let waiting = claim, waiting.since + rules.patience <= now {
+            effects.append(.close(waiting.session.socket, .routeUnavailable))
+            abandonClaim(at: now, rules)
+        }
+        if let old = residue, old.until <= now { residue = nil }
+    }
+
+    // MARK: What Redis answers
+
+    mutating func bindAnswered(
+        _ outcome: BindOutcome,
+        node: NodeID,
+        at now: Moment,
+        _ rules: Rules,
+        _ effects: inout [Effect]
+    ) {
+        guard case .bind(let session, let incarnation) = call else { return }
+        call = nil
+        let isWanted = claim?.session == session
+        switch outcome {
+        case .bound(let route, let replaced):
+            residue = nil
+            let mapping = Mapping(incarnation: incarnation, counter: session.counter, epoch: route.epoch)
+            guard isWanted else {
+                leave(mapping, at: now, rules)
+                isRenewalDue = holder != nil
+                return
+            }
+            claim = nil
+            dismissHolder(&effects)
+            holder = Holder(session: session, mapping: mapping, isAnnounced: leaving == nil)
+            if leaving == nil { effects.append(.announce(session.socket)) }
+            if let replaced, replaced.node != node { effects.append(.tell(replaced)) }
+        case .refused:
+            residue = nil
+            if isWanted {
+                claim = nil
+                effects.append(.close(session.socket, .replaced))
+            }
+            dismissHolder(&effects)
+        }
+    }
+
+    mutating func renewAnswered(
+        _ outcome: RenewOutcome,
+        at now: Moment,
+        _ rules: Rules,
+        _ effects: inout [Effect]
+    ) {
+        guard case .renew(let mapping) = call else { return }
+        call = nil
+        let isHeld = holder?.mapping.counter == mapping.counter
+        switch outcome {
+        case .renewed:
+            if isHeld {
+                holder?.mapping = mapping
+                holder?.isLifted = false
+            } else {
+                leave(mapping, at: now, rules)
+            }
+        case .refused:
+            if !isHeld {
+                residue = nil
+            } else if now < doubtUntil {
+                residue = Residue(mapping: nil, notBefore: now, until: now + rules.routeTTL)
+                isRenewalDue = true
+            } else {
+                dismissHolder(&effects)
+            }
+        }
+    }
+
+    mutating func unbindAnswered(at now: Moment, _ rules: Rules) {
+        guard case .unbind(let mapping) = call else { return }
+        call = nil
+        if holder?.mapping == mapping {
+            holder?.isLifted = true
+        } else if now < doubtUntil {
+            residue = Residue(mapping: nil, notBefore: doubtUntil, until: now + rules.routeTTL)
+        } else {
+            residue = nil
+        }
+    }
+
+    /// - Parameter found: the session that has the key, and since when; nil when nobody has.
+    mutating func findAnswered(
+        _ found: Route?,
+        node: NodeID,
+        at now: Moment,
+        _ rules: Rules,
+        _ effects: inout [Effect]
+    ) {
+        guard case .find = call else { return }
+        call = nil
+        residue = nil
+        guard let found else { return }
+        let mapping = Mapping(
+            incarnation: found.session.incarnation,
+            counter: found.session.counter,
+            epoch: found.epoch
+        )
+        if found.session.node != node {
+            if let holder, holder.mapping.epoch <= found.epoch { dismissHolder(&effects) }
+        } else if holder?.mapping != mapping {
+            leave(mapping, at: now, rules)
+            isRenewalDue = holder != nil
+        }
+    }
+
+    /// The call under way brought no answer: nothing is known of what it did or will do.
+    mutating func callFailed(at now: Moment, _ rules: Rules) {
+        guard let failed = call else { return }
+        call = nil
+        doubtUntil = now + rules.doubt
+        switch failed {
+        case .bind(let session, _):
+            if claim?.session == session {
+                claim?.wasSent = true
+            } else {
+                residue = Residue(mapping: nil, notBefore: now, until: now + rules.routeTTL)
+                isRenewalDue = holder != nil
+            }
+        case .renew(let mapping):
+            if holder?.mapping.counter == mapping.counter {
+                isRenewalDue = true
+            } else if residue?.mapping != mapping {
+                residue = Residue(mapping: nil, notBefore: now, until: now + rules.routeTTL)
+            }
+        case .unbind, .find: break
+        }
+    }
+
+    // MARK: Wish against belief
+
+    /// The one call to make now, if any.
+    ///
+    /// - Parameter incarnation: the node's, now; nil while it has no lease.
+    func nextCall(at now: Moment, incarnation: Incarnation?) -> Call? {
+        guard call == nil, let incarnation else { return nil }
+        if let claim { return .bind(claim.session, incarnation) }
+        if let residue, residue.notBefore <= now { return residue.mapping.map(Call.unbind) ?? .find }
+        guard let holder else { return nil }
+        if holder.mapping.incarnation != incarnation {
+            guard holder.isLifted else { return .unbind(holder.mapping) }
+            var mapping = holder.mapping
+            mapping.incarnation = incarnation
+            return .renew(mapping)
+        }
+        return isRenewalDue || holder.isLifted ? .renew(holder.mapping) : nil
+    }
+
+    mutating func begin(_ call: Call) {
+        precondition(self.call == nil, "a key has one call under way at a time")
+        self.call = call
+        if case .renew = call { isRenewalDue = false }
+    }
+
+    /// Nothing goes on but that a session holds the key: `holder` is all there is to know.
+    func isSettled(at now: Moment) -> Bool {
+        guard let holder, holder.isAnnounced, !holder.isLifted else { return false }
+        return call == nil && claim == nil && residue == nil && leaving == nil && !isRenewalDue
+            && doubtUntil <= now
+    }
+
+    var isEmpty: Bool {
+        holder == nil && claim == nil && call == nil && residue == nil && leaving == nil
+    }
+
+    // MARK: What only events call
+
+    /// The live session lost the key and shall go; its mapping is not in Redis any more.
+    private mutating func dismissHolder(_ effects: inout [Effect]) {
+        guard let old = holder else { return }
+        holder = nil
+        effects.append(.close(old.session.socket, .replaced))
+        if old.isAnnounced { leaving = old.session.socket }
+    }
+
+    private mutating func abandonClaim(at now: Moment, _ rules: Rules) {
+        if claim?.wasSent == true {
+            residue = Residue(mapping: nil, notBefore: now, until: now + rules.routeTTL)
+        }
+        claim = nil
+    }
+
+    private mutating func leave(_ mapping: Mapping, at now: Moment, _ rules: Rules) {
+        residue = Residue(mapping: mapping, notBefore: now, until: now + rules.routeTTL)
+    }
+}

@@ -1,0 +1,64 @@
+import HeraldCore
+import HeraldSockets
+import Synchronization
+
+/// What all loops of a node have in common: constants, and the parts they post to.
+final class NodeContext: Sendable {
+    let node: NodeID
+    let limits: Limits
+    let origins: OriginRule
+    let keeper: RouteKeeper
+    let status: NodeStatus
+    let inbox: BusInbox
+    let gauges: [LoopGauges]
+    /// Set when the engine was made.
+    private let socketCounters = Mutex<@Sendable () -> SocketCounters>({ SocketCounters() })
+
+    init(
+        _ configuration: CloudConfiguration,
+        keeper: RouteKeeper,
+        status: NodeStatus,
+        inbox: BusInbox,
+        gauges: [LoopGauges]
+    ) {
+        node = configuration.node
+        limits = configuration.limits
+        origins = OriginRule(allowed: configuration.allowedOrigins)
+        self.keeper = keeper
+        self.status = status
+        self.inbox = inbox
+        self.gauges = gauges
+    }
+
+    func countSockets(with counters: @escaping @Sendable () -> SocketCounters) {
+        socketCounters.withLock { $0 = counters }
+    }
+
+    var loopValues: LoopGauges.Values {
+        var values = LoopGauges.Values()
+        for gauge in gauges { gauge.add(to: &values) }
+        return values
+    }
+
+    var metrics: NodeMetrics {
+        let counters = socketCounters.withLock { $0 }
+        return NodeMetrics(
+            sockets: counters(),
+            loops: loopValues,
+            inbox: inbox.counts,
+            keeper: keeper.snapshot,
+            status: status.current,
+            now: .now()
+        )
+    }
+
+    /// Why the node should get no new clients; empty when it should.
+    var reasonsNotReady: [String] {
+        let keeper = keeper.snapshot
+        return status.reasonsNotReady(
+            at: .now(),
+            isRebuilding: keeper.isRebuilding,
+            isTrouble: keeper.isTrouble
+        )
+    }
+}

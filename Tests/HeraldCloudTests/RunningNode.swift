@@ -1,0 +1,81 @@
+import HeraldCore
+import HeraldTesting
+import HeraldWire
+import Logging
+import ServiceLifecycle
+import Testing
+
+@testable import HeraldCloud
+
+/// A cloud node that runs for the length of a test, on memory parts that the test may share between nodes.
+struct RunningNode: Sendable {
+    let id: NodeID
+    let node: CloudNode<MemoryRouteTable, MemoryRouteTable, MemoryBus>
+    let routes: MemoryRouteTable
+    let bus: MemoryBus
+    let group: ServiceGroup
+
+    var port: Int { node.port }
+
+    /// Pushes as logic would: the same for all nodes that hold a target.
+    ///
+    /// - Returns: the push's id.
+    @discardableResult
+    func push(_ id: String, to targets: [Target], exclude: [UserKey] = []) async throws -> PushID {
+        let id = try PushID(id)
+        let message = Message(event: "test", payload: .json(Array("{\"n\":1}".utf8)))
+        let delivery = Delivery(push: id, message: message, targets: targets, exclude: exclude)
+        _ = try await bus.publish([
+            BusMessage(node: self.id, bytes: Envelope(sender: "logic-1", deliveries: [delivery]).encoded())
+        ])
+        return id
+    }
+
+    func route(_ name: String) async throws -> Route? {
+        try await routes.look(up: Lookup(keys: [UserKey(name)])).keys[0]
+    }
+
+    func stop() async { await group.triggerGracefulShutdown() }
+}
+
+/// Runs nodes over one table and one bus, and stops them when the test's body is done.
+func withNodes(
+    _ names: [String] = ["cloud-1"],
+    routes: MemoryRouteTable = MemoryRouteTable(),
+    bus: MemoryBus = MemoryBus(),
+    configure: (inout CloudConfiguration) -> Void = { _ in },
+    _ body: @escaping @Sendable ([RunningNode]) async throws -> Void
+) async throws {
+    var nodes: [RunningNode] = []
+    for name in names {
+        var configuration = CloudConfiguration(node: try NodeID(name))
+        configuration.port = 0
+        configure(&configuration)
+        var logger = Logger(label: "test")
+        logger.logLevel = .error
+        let node = CloudNode(
+            configuration: configuration,
+            routes: routes,
+            leaseRoutes: routes,
+            bus: bus,
+            logger: logger
+        )
+        let group = ServiceGroup(services: [node], logger: logger)
+        nodes.append(
+            RunningNode(id: configuration.node, node: node, routes: routes, bus: bus, group: group)
+        )
+    }
+    let running = nodes
+    try await withThrowingTaskGroup(of: Void.self) { group in
+        for node in running { group.addTask { try await node.group.run() } }
+        try await eventually("the nodes listen") { running.allSatisfy { $0.port != 0 } }
+        do {
+            try await body(running)
+        } catch {
+            group.cancelAll()
+            throw error
+        }
+        for node in running { await node.stop() }
+        try await group.waitForAll()
+    }
+}
