@@ -34,7 +34,9 @@ func withLink<Answer: Sendable>(
 
 /// Returns once the link is ready for the n-th time.
 func untilConnected(_ link: RedisLink, times: Int) async {
-    for await status in link.statusChanges() where status.connections >= times && status.phase == .ready { return }
+    for await status in link.statusChanges() where status.connections >= times && status.phase == .ready {
+        return
+    }
 }
 
 /// Collects events and lets a test wait for them in order.

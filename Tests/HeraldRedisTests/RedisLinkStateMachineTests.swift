@@ -49,12 +49,21 @@ import Testing
         #expect(link.timePassed(now: at(300)) == .init(unavailable: ["b"]))
         #expect(link.alarm == at(1000))
         #expect(link.timePassed(now: at(1000)) == .init(unavailable: ["a"]))
-        #expect(link.requested("c", commands: 1, bytes: 1, deadline: at(2000), now: at(1000)) == .refuse(.unavailable))
+        #expect(
+            link.requested("c", commands: 1, bytes: 1, deadline: at(2000), now: at(1000))
+                == .refuse(.unavailable)
+        )
         // A connection that does not get through its greeting does not begin a new grace.
         #expect(link.connected(greetings: 1, now: at(1100)) == true)
-        #expect(link.requested("d", commands: 1, bytes: 1, deadline: at(2000), now: at(1100)) == .refuse(.unavailable))
+        #expect(
+            link.requested("d", commands: 1, bytes: 1, deadline: at(2000), now: at(1100))
+                == .refuse(.unavailable)
+        )
         #expect(link.lost(now: at(1200)) == [])
-        #expect(link.requested("e", commands: 1, bytes: 1, deadline: at(2000), now: at(1200)) == .refuse(.unavailable))
+        #expect(
+            link.requested("e", commands: 1, bytes: 1, deadline: at(2000), now: at(1200))
+                == .refuse(.unavailable)
+        )
         #expect(link.commandsInFlight == 0)
     }
 
@@ -104,7 +113,9 @@ import Testing
         #expect(link.isIdle(now: at(3019)) == false)
         #expect(link.isIdle(now: at(3020)) == true)
         // Its silence counts from the moment when it owes a reply.
-        #expect(link.requested("a", commands: 1, bytes: 1, deadline: at(2_000_000), now: at(1_000_000)) == .write)
+        #expect(
+            link.requested("a", commands: 1, bytes: 1, deadline: at(2_000_000), now: at(1_000_000)) == .write
+        )
         #expect(link.timePassed(now: at(1_001_999)) == .init())
         #expect(link.timePassed(now: at(1_002_000)).isSilent == true)
     }
@@ -112,12 +123,20 @@ import Testing
     @Test func `the limit counts commands and bytes until they are answered`() {
         var link = makeReady()
         #expect(link.requested("a", commands: 10, bytes: 1, deadline: at(100), now: at(30)) == .write)
-        #expect(link.requested("b", commands: 1, bytes: 1, deadline: at(100), now: at(30)) == .refuse(.overloaded))
+        #expect(
+            link.requested("b", commands: 1, bytes: 1, deadline: at(100), now: at(30)) == .refuse(.overloaded)
+        )
         #expect(link.timePassed(now: at(100)) == .init(timedOut: ["a"]))
         // Redis still has to answer them all.
-        #expect(link.requested("b", commands: 1, bytes: 1, deadline: at(200), now: at(100)) == .refuse(.overloaded))
+        #expect(
+            link.requested("b", commands: 1, bytes: 1, deadline: at(200), now: at(100))
+                == .refuse(.overloaded)
+        )
         for _ in 0..<10 { #expect(link.replied(now: at(101)) == .nobody) }
-        #expect(link.requested("b", commands: 1, bytes: 101, deadline: at(200), now: at(102)) == .refuse(.overloaded))
+        #expect(
+            link.requested("b", commands: 1, bytes: 101, deadline: at(200), now: at(102))
+                == .refuse(.overloaded)
+        )
         #expect(link.requested("b", commands: 1, bytes: 100, deadline: at(200), now: at(102)) == .write)
     }
 
@@ -151,12 +170,16 @@ import Testing
         #expect(link.requested("a", commands: 1, bytes: 1, deadline: at(100), now: at(30)) == .write)
         #expect(link.stop() == [])
         #expect(link.isDone == false)
-        #expect(link.requested("b", commands: 1, bytes: 1, deadline: at(100), now: at(31)) == .refuse(.stopped))
+        #expect(
+            link.requested("b", commands: 1, bytes: 1, deadline: at(100), now: at(31)) == .refuse(.stopped)
+        )
         #expect(link.replied(now: at(32)) == .reply(to: "a", isLast: true))
         #expect(link.isDone == true)
         #expect(link.lost(now: at(33)) == [])
         #expect(link.connected(greetings: 1, now: at(34)) == false)
-        #expect(link.requested("c", commands: 1, bytes: 1, deadline: at(100), now: at(35)) == .refuse(.stopped))
+        #expect(
+            link.requested("c", commands: 1, bytes: 1, deadline: at(100), now: at(35)) == .refuse(.stopped)
+        )
     }
 
     @Test func `a link that is stopped without a connection refuses who waits`() {

@@ -3,7 +3,7 @@ import Testing
 
 @testable import HeraldRedis
 
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.serialized, .timeLimit(.minutes(1)))
 struct RedisScriptTests {
     private static let add = RedisScript(
         name: "add",
@@ -15,7 +15,10 @@ struct RedisScriptTests {
         try await OwnRedis.with { redis async throws in
             try await withLink(to: redis.url) { link async throws in
                 for script in RedisScript.herald {
-                    #expect(try await link.send(RedisCommand("SCRIPT", "EXISTS", .text(script.sha))) == .array([.integer(1)]))
+                    #expect(
+                        try await link.send(RedisCommand("SCRIPT", "EXISTS", .text(script.sha)))
+                            == .array([.integer(1)])
+                    )
                     #expect(try await link.send(script.load).text == script.sha)
                 }
             }
@@ -34,7 +37,8 @@ struct RedisScriptTests {
 
     @Test func `a flush in the middle of a pipeline repeats only what was not run`() async throws {
         try await OwnRedis.with { redis async throws in
-            try await withLink(to: redis.url, quickOptions { $0.scripts = [Self.add, Self.echo] }) { link async throws in
+            try await withLink(to: redis.url, quickOptions { $0.scripts = [Self.add, Self.echo] }) {
+                link async throws in
                 let replies = try await link.send([
                     Self.add.call(keys: ["n"], [1]),
                     RedisCommand("SCRIPT", "FLUSH"),

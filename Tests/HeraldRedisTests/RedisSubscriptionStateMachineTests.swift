@@ -16,10 +16,16 @@ import Testing
         #expect(machine.received(.other, now: at(1)) == .greeting)
         #expect(machine.received(.other, now: at(1)) == .greeting)
         #expect(machine.received(.confirmed, now: at(2)) == .nothing)
-        #expect(machine.received(.message(channel: [1], bytes: [2]), now: at(2)) == .message(channel: [1], bytes: [2]))
+        #expect(
+            machine.received(.message(channel: [1], bytes: [2]), now: at(2))
+                == .message(channel: [1], bytes: [2])
+        )
         #expect(machine.received(.confirmed, now: at(3)) == .subscribed)
         #expect(machine.alarm == at(3003))
-        #expect(machine.received(.message(channel: [1], bytes: [3]), now: at(4)) == .message(channel: [1], bytes: [3]))
+        #expect(
+            machine.received(.message(channel: [1], bytes: [3]), now: at(4))
+                == .message(channel: [1], bytes: [3])
+        )
         #expect(machine.lost() == true)
         #expect(machine.lost() == false)
         #expect(machine.alarm == nil)

@@ -38,8 +38,10 @@ public final class OwnRedis: Sendable {
     ///
     /// - Parameters:
     ///   - arguments: more of redis-server's, such as `["--requirepass", "secret"]`.
-    ///   - tls: given its folder, arguments that turn TLS on (certificates); a port for it is added.
     ///   - secondsMax: after which it is killed whatever happens.
+    ///   - tls: given its folder, arguments that turn TLS on (certificates); a port for it is added.
+    /// - Returns: a server that answers.
+    /// - Throws: `Failure` when none could be had in five attempts.
     public static func start(
         _ arguments: [String] = [],
         secondsMax: Int = 120,
@@ -76,12 +78,14 @@ public final class OwnRedis: Sendable {
         tls: ((_ folder: String) throws -> [String])?
     ) throws {
         var template = Array("/tmp/herald-redis-XXXXXX".utf8CString)
-        guard mkdtemp(&template) != nil else { throw Failure(description: "no temporary folder: errno \(errno)") }
+        guard mkdtemp(&template) != nil else {
+            throw Failure(description: "no temporary folder: errno \(errno)")
+        }
         folder = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
         self.secondsMax = secondsMax
-        port = try Self.freePort()
+        port = try FreePorts.take()
         if let tls {
-            tlsPort = try Self.freePort()
+            tlsPort = try FreePorts.take()
             self.arguments = arguments + ["--tls-port", "\(tlsPort)"] + (try tls(folder))
         } else {
             tlsPort = 0
@@ -150,20 +154,17 @@ extension OwnRedis {
             ] + arguments
         )
         state.withLock { $0.child = child }
-        let deadline = ContinuousClock.now + .seconds(10)
-        while ContinuousClock.now < deadline {
+        var hasEnded = false
+        try? await eventually("a start of redis-server", every: .milliseconds(5)) {
             if let server = Self.read(pidFile).flatMap({ pid_t($0.split(separator: "\n").first ?? "") }) {
                 state.withLock { $0.server = server }
             }
-            if state.withLock({ $0.server != nil }), answersPing() { return }
             var status: Int32 = 0
-            if waitpid(child, &status, WNOHANG) == child {
-                state.withLock { $0 = State() }
-                break
-            }
-            // Polling another process; nothing could tell us.
-            try await Task.sleep(for: .milliseconds(5))
+            hasEnded = waitpid(child, &status, WNOHANG) == child
+            return hasEnded || state.withLock { $0.server != nil } && answersPing()
         }
+        if hasEnded { state.withLock { $0 = State() } }
+        if state.withLock({ $0.server != nil }), answersPing() { return }
         let log = Self.read(folder + "/redis.log") ?? ""
         throw Failure(description: "redis-server did not start: \(log.suffix(500))")
     }
@@ -193,23 +194,6 @@ extension OwnRedis {
 
     private func signal(_ number: Int32) {
         if let server = state.withLock({ $0.server }) { _ = Glibc.kill(server, number) }
-    }
-
-    /// A port that nobody listens on at the moment.
-    public static func freePort() throws -> Int {
-        let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
-        guard descriptor >= 0 else { throw Failure(description: "no socket: errno \(errno)") }
-        defer { close(descriptor) }
-        guard withLoopback(port: 0, { bind(descriptor, $0, $1) }) == 0 else {
-            throw Failure(description: "no free port: errno \(errno)")
-        }
-        var address = sockaddr_in()
-        var size = socklen_t(MemoryLayout<sockaddr_in>.size)
-        let found = withUnsafeMutablePointer(to: &address) { pointer in
-            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { getsockname(descriptor, $0, &size) }
-        }
-        guard found == 0 else { throw Failure(description: "no free port: errno \(errno)") }
-        return Int(UInt16(bigEndian: address.sin_port))
     }
 
     private static func withLoopback(

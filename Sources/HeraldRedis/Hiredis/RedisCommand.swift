@@ -11,11 +11,12 @@ public struct RedisCommand: Sendable {
     /// The script that this command calls by its SHA, so that a link can load it and try again.
     let script: RedisScript?
 
-    /// - Parameter arguments: literals and `.text`, `.bytes`, `.integer`.
+    /// A command of literals and `.text`, `.bytes`, `.integer`: `RedisCommand("SET", .text(key), 1)`.
     public init(_ name: String, _ arguments: RedisArgument...) {
         self.init(name, arguments: arguments)
     }
 
+    /// The same, with arguments that were put together elsewhere.
     public init(_ name: String, arguments: [RedisArgument]) {
         self.init(name, arguments: arguments, script: nil)
     }

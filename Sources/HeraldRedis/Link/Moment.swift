@@ -54,7 +54,9 @@ struct Queue<Element> {
     mutating func removeAll(where condition: (Element) -> Bool) -> [Element] {
         var removed: [Element] = []
         var kept: [Element?] = []
-        for element in elements { if condition(element) { removed.append(element) } else { kept.append(element) } }
+        for element in elements {
+            if condition(element) { removed.append(element) } else { kept.append(element) }
+        }
         storage = kept
         head = 0
         return removed

@@ -66,7 +66,9 @@ public struct RedisAddress: Hashable, Sendable, CustomStringConvertible {
             throw Self.bad("the path of its socket must be absolute")
         }
         // sockaddr_un on Linux holds 108 bytes with the NUL.
-        guard parts[0].utf8.count < 108 else { throw Self.bad("the path of its socket is longer than 107 bytes") }
+        guard parts[0].utf8.count < 108 else {
+            throw Self.bad("the path of its socket is longer than 107 bytes")
+        }
         place = .unix(path: String(parts[0]))
         database = 0
         if parts.count > 1 {
@@ -90,7 +92,9 @@ public struct RedisAddress: Hashable, Sendable, CustomStringConvertible {
             guard !host.contains(":") else { throw bad("an IPv6 address must stand in [ ]") }
         }
         guard !host.isEmpty else { throw bad("its host is empty") }
-        guard host.utf8.allSatisfy({ $0 > 0x20 && $0 != 0x7F }) else { throw bad("its host contains a space") }
+        guard host.utf8.allSatisfy({ $0 > 0x20 && $0 != 0x7F }) else {
+            throw bad("its host contains a space")
+        }
         guard let port else { return (String(host), 6379) }
         guard port.utf8.allSatisfy({ $0 >= 0x30 && $0 <= 0x39 }), let number = Int(port),
             (1...65535).contains(number)
@@ -99,7 +103,8 @@ public struct RedisAddress: Hashable, Sendable, CustomStringConvertible {
     }
 
     private static func database(_ text: Substring) throws(RedisError) -> Int {
-        guard text.utf8.allSatisfy({ $0 >= 0x30 && $0 <= 0x39 }), let number = Int(text), number <= 0xFFFF else {
+        guard text.utf8.allSatisfy({ $0 >= 0x30 && $0 <= 0x39 }), let number = Int(text), number <= 0xFFFF
+        else {
             throw bad("its database is no number")
         }
         return number
@@ -113,7 +118,8 @@ public struct RedisAddress: Hashable, Sendable, CustomStringConvertible {
                 bytes.append(byte)
                 continue
             }
-            guard rest.count >= 2, let digits = String(rest.prefix(2)), let code = UInt8(digits, radix: 16) else {
+            guard rest.count >= 2, let digits = String(rest.prefix(2)), let code = UInt8(digits, radix: 16)
+            else {
                 throw bad("a percent sign in its \(part) is not followed by two hexadecimal digits")
             }
             bytes.append(code)

@@ -23,6 +23,8 @@ protocol RedisConnectionCore: AnyObject, Sendable {
     func attemptFailed(_ error: RedisError)
     /// Whether a connection became ready since this was last asked. From anywhere.
     func takeWasReady() -> Bool
+    /// Why it makes no sense to try again, if so. From anywhere.
+    var hopeless: RedisError? { get }
 }
 
 /// One connection of a link: bytes to replies, and nothing else.
@@ -35,6 +37,8 @@ final class RedisConnectionHandler<Core: RedisConnectionCore>: ChannelInboundHan
     private let reader: RedisReader
     private var context: ChannelHandlerContext?
     private var idleCheck: RepeatedTask?
+    private var hasBegun = false
+    private var hasEnded = false
 
     init(core: Core) throws(RedisError) {
         self.core = core
@@ -44,8 +48,10 @@ final class RedisConnectionHandler<Core: RedisConnectionCore>: ChannelInboundHan
     /// The attempt succeeded (of several to one name, this is the one that is kept).
     func begin() {
         guard let context, context.channel.isActive else { return }
+        hasBegun = true
         let interval = TimeAmount(core.options.limits.keepAlive)
-        idleCheck = context.eventLoop.scheduleRepeatedTask(initialDelay: interval, delay: interval) { [self] _ in
+        idleCheck = context.eventLoop.scheduleRepeatedTask(initialDelay: interval, delay: interval) {
+            [self] _ in
             core.checkIdle(self)
         }
         core.connected(self)
@@ -88,11 +94,17 @@ final class RedisConnectionHandler<Core: RedisConnectionCore>: ChannelInboundHan
     }
 
     func channelInactive(context: ChannelHandlerContext) {
-        core.failed(self, RedisError(.lost, "Redis closed the connection"))
+        end(RedisError(.lost, "Redis closed the connection"))
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
-        core.failed(self, RedisError(.lost, "the connection to Redis failed", cause: error))
+        end(RedisError(.lost, "the connection to Redis failed", cause: error))
         context.close(promise: nil)
+    }
+
+    /// Most of all TLS fails before there is anything for the core to lose.
+    private func end(_ error: RedisError) {
+        if hasBegun { core.failed(self, error) } else if !hasEnded { core.attemptFailed(error) }
+        hasEnded = true
     }
 }

@@ -40,14 +40,15 @@ struct RedisConnector: Sendable {
     /// - Parameters:
     ///   - core: gets each connection's handler.
     ///   - cancelled: called at once, from anywhere, when the task is cancelled; has the connection closed.
+    /// - Throws: `refused` when Redis refused the first login of all: that is a mistake and no bad moment.
     func keepConnected(
         _ core: some RedisConnectionCore,
         cancelled: @escaping @Sendable () -> Void
-    ) async {
+    ) async throws(RedisError) {
         let backoff = RedisBackoff(min: options.limits.backoffMin, max: options.limits.backoffMax)
         await withTaskCancellationHandler {
             var failures = 0
-            while !Task.isCancelled {
+            while !Task.isCancelled, core.hopeless == nil {
                 do throws(RedisError) {
                     try await serveOneConnection(core)
                     if core.takeWasReady() { failures = 0 }
@@ -62,13 +63,15 @@ struct RedisConnector: Sendable {
         } onCancel: {
             cancelled()
         }
+        if let error = core.hopeless { throw error }
     }
 
     private func serveOneConnection<Core: RedisConnectionCore>(_ core: Core) async throws(RedisError) {
         do {
             let channel = try await connect(core).get()
             try await channel.eventLoop.submit {
-                try channel.pipeline.syncOperations.handler(type: RedisConnectionHandler<Core>.self).begin()
+                // Not there any more when the connection has ended already, which the handler told.
+                try? channel.pipeline.syncOperations.handler(type: RedisConnectionHandler<Core>.self).begin()
             }.get()
             try await channel.closeFuture.get()
         } catch let error as RedisError {
@@ -87,7 +90,10 @@ struct RedisConnector: Sendable {
             .channelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
                     if let tls {
-                        let handler = try NIOSSLClientHandler(context: tls.context, serverHostname: tls.hostname)
+                        let handler = try NIOSSLClientHandler(
+                            context: tls.context,
+                            serverHostname: tls.hostname
+                        )
                         try channel.pipeline.syncOperations.addHandler(handler)
                     }
                     try channel.pipeline.syncOperations.addHandler(RedisConnectionHandler(core: core))
@@ -100,7 +106,11 @@ struct RedisConnector: Sendable {
     }
 
     /// A busy link's reads bring thousands of small replies each; an idle one keeps 1 KiB.
-    private static let recvAllocator = AdaptiveRecvByteBufferAllocator(minimum: 1024, initial: 4096, maximum: 65536)
+    private static let recvAllocator = AdaptiveRecvByteBufferAllocator(
+        minimum: 1024,
+        initial: 4096,
+        maximum: 65536
+    )
 
     private static func context(_ tls: RedisTLS) throws(RedisError) -> NIOSSLContext {
         do {
@@ -108,7 +118,9 @@ struct RedisConnector: Sendable {
             if !tls.verifies { configuration.certificateVerification = .none }
             if let file = tls.authorityFile { configuration.trustRoots = .file(file) }
             if let file = tls.certificateFile {
-                configuration.certificateChain = try NIOSSLCertificate.fromPEMFile(file).map { .certificate($0) }
+                configuration.certificateChain = try NIOSSLCertificate.fromPEMFile(file).map {
+                    .certificate($0)
+                }
             }
             if let file = tls.keyFile {
                 configuration.privateKey = .privateKey(try NIOSSLPrivateKey(file: file, format: .pem))

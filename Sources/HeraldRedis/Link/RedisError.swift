@@ -14,9 +14,9 @@ public struct RedisError: Error, CustomStringConvertible {
 
     /// A stable name for what happened. More may come.
     public struct Code: Hashable, Sendable, CustomStringConvertible {
-        private enum Value: String { // swift-format-ignore: OneCasePerLine
-            case unavailable, timedOut, lost, overloaded, cancelled, stopped, replied, refused, protocolViolated
-            case badAddress, badConfiguration
+        private enum Value: String {
+            case unavailable, timedOut, lost, overloaded, cancelled, stopped, replied, refused
+            case protocolViolated, badAddress, badConfiguration
         }
         private let value: Value
 
@@ -71,7 +71,7 @@ public struct RedisError: Error, CustomStringConvertible {
     /// out twice should be tried again.
     public var mayRetry: Bool {
         switch code {
-        case .unavailable, .timedOut, .lost, .overloaded, .protocolViolated, .refused: true
+        case .unavailable, .timedOut, .lost, .overloaded, .protocolViolated: true
         case .replied: (cause as? RedisReplyError)?.isPassing ?? false
         default: false
         }

@@ -23,6 +23,8 @@ public final class RedisLink: Service {
     private let connector: RedisConnector
 
     /// - Parameters:
+    ///   - address: the Redis to connect to.
+    ///   - options: limits, TLS, scripts, logger.
     ///   - loop: lives at least as long as the link. Links may share it.
     /// - Throws: `badConfiguration` when the certificates cannot be used.
     public init(
@@ -36,21 +38,27 @@ public final class RedisLink: Service {
 
     /// Connects, and again whenever the connection is lost, until the service is shut down or the task is
     /// cancelled. Shut down gracefully, the link lets commands in flight end. May be called once.
+    ///
+    /// - Throws: `refused` when Redis refused the first login of all. Later refusals are tried again, since
+    ///   passwords change.
     public func run() async throws {
         let core = core
-        await withTaskCancellationHandler {
-            await cancelWhenGracefulShutdown { [connector] in
-                await connector.keepConnected(core, cancelled: { core.stop() })
+        defer { core.abort() }
+        try await withTaskCancellationHandler {
+            try await cancelWhenGracefulShutdown { [connector] in
+                try await connector.keepConnected(core, cancelled: { core.stop() })
             }
         } onCancel: {
             core.abort()
         }
-        core.abort()
     }
 
     /// Sends one command and waits for its reply.
     ///
-    /// - Parameter timeout: instead of the link's `commandTimeout`.
+    /// - Parameters:
+    ///   - command: what to send.
+    ///   - timeout: instead of the link's `commandTimeout`.
+    /// - Returns: the reply, which is no error.
     /// - Throws: `replied` when Redis answers with an error; else as `send(_:timeout:)` for many.
     @discardableResult
     public nonisolated(nonsending) func send(
@@ -86,7 +94,8 @@ public final class RedisLink: Service {
         }
         guard !unknown.isEmpty else { return values }
         var scripts: [RedisScript] = []
-        for case let script? in unknown.map({ commands[$0].script }) where !scripts.contains(where: { $0 === script }) {
+        for case let script? in unknown.map({ commands[$0].script })
+        where !scripts.contains(where: { $0 === script }) {
             scripts.append(script)
         }
         let again = scripts.map(\.load) + unknown.map { commands[$0] }

@@ -1,5 +1,5 @@
-internal import NIOCore
 import Logging
+internal import NIOCore
 import Synchronization
 
 /// Commands that one caller asked for together, and the way back to it.
@@ -102,6 +102,8 @@ final class RedisLinkCore: RedisConnectionCore, @unchecked Sendable {
 
     /// Commands that were asked for and not taken by the loop yet.
     var commandsPosted: Int { outbox.withLock { $0.commands } }
+
+    var hopeless: RedisError? { board.hopeless }
 
     func attemptFailed(_ error: RedisError) {
         loop.execute { self.note(error) }
@@ -271,7 +273,10 @@ final class RedisLinkCore: RedisConnectionCore, @unchecked Sendable {
             status.connections += 1
             status.connectedSince = .now
         }
-        options.logger.info("connected to redis", metadata: ["address": "\(address)", "link": "\(options.name)"])
+        options.logger.info(
+            "connected to redis",
+            metadata: ["address": "\(address)", "link": "\(options.name)"]
+        )
         write(waiting)
         setTimer()
     }
@@ -300,7 +305,7 @@ final class RedisLinkCore: RedisConnectionCore, @unchecked Sendable {
     private func note(_ error: RedisError) {
         let isNews = lastError?.message != error.message
         lastError = error
-        board.count { $0.lastError = error.description }
+        board.failed(error)
         guard isNews, board.status.phase != .stopped else { return }
         options.logger.warning(
             "no connection to redis",

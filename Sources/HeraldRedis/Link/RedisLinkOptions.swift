@@ -68,6 +68,7 @@ struct RedisBackoff {
     /// - Parameters:
     ///   - failures: attempts that failed one after the other, the lost connection counted as one; at least 1.
     ///   - random: 0 to 1, drawn by the caller.
+    /// - Returns: from half of the full wait to all of it.
     func delay(failures: Int, random: Double) -> Duration {
         let doublings = Swift.min(Swift.max(failures - 1, 0), 30)
         let full = Swift.min(max, min * (1 << doublings))

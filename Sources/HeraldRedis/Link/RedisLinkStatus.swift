@@ -35,11 +35,22 @@ final class RedisStatusBoard: Sendable {
 
     private struct State {
         var status = RedisLinkStatus()
+        var hopeless: RedisError?
         var observers: [UInt64: AsyncStream<RedisLinkStatus>.Continuation] = [:]
         var lastObserver: UInt64 = 0
     }
 
     var status: RedisLinkStatus { state.withLock { $0.status } }
+
+    /// The refusal of the first login of all.
+    var hopeless: RedisError? { state.withLock { $0.hopeless } }
+
+    func failed(_ error: RedisError) {
+        state.withLock { state in
+            state.status.lastError = error.description
+            if error.code == .refused, state.status.connections == 0 { state.hopeless = error }
+        }
+    }
 
     /// Changes the figures; observers are not told.
     func count(_ change: (inout RedisLinkStatus) -> Void) {
@@ -48,7 +59,8 @@ final class RedisStatusBoard: Sendable {
 
     /// Changes the status and tells the observers if its phase, or its connection, is another.
     func change(_ change: (inout RedisLinkStatus) -> Void) {
-        let (status, observers) = state.withLock { state -> (RedisLinkStatus, [AsyncStream<RedisLinkStatus>.Continuation]) in
+        let (status, observers) = state.withLock {
+            state -> (RedisLinkStatus, [AsyncStream<RedisLinkStatus>.Continuation]) in
             let before = state.status
             change(&state.status)
             let isNews = before.phase != state.status.phase || before.connections != state.status.connections

@@ -15,11 +15,7 @@ public final class RedisScript: Sendable {
         sha = sha1Hex(source)
     }
 
-    /// The command that runs the script.
-    ///
-    /// - Parameters:
-    ///   - keys: `KEYS` in the script; all in one Cluster slot.
-    ///   - arguments: `ARGV` in the script.
+    /// The command that runs the script, with its `KEYS` (all in one Cluster slot) and `ARGV`.
     public func call(keys: [String], _ arguments: [RedisArgument] = []) -> RedisCommand {
         var all: [RedisArgument] = []
         all.reserveCapacity(2 + keys.count + arguments.count)
@@ -38,6 +34,7 @@ extension RedisScript {
     static let nodeRegister = RedisScript(name: "node_register", source: PackageResources.node_register_lua)
     static let nodeRenew = RedisScript(name: "node_renew", source: PackageResources.node_renew_lua)
     static let nodeLeave = RedisScript(name: "node_leave", source: PackageResources.node_leave_lua)
+    static let nodesDrop = RedisScript(name: "nodes_drop", source: PackageResources.nodes_drop_lua)
     static let routeBind = RedisScript(name: "route_bind", source: PackageResources.route_bind_lua)
     static let routeRenew = RedisScript(name: "route_renew", source: PackageResources.route_renew_lua)
     static let routeUnbind = RedisScript(name: "route_unbind", source: PackageResources.route_unbind_lua)
@@ -47,6 +44,8 @@ extension RedisScript {
 
     /// All of them.
     public static let herald: [RedisScript] = [
-        nodeRegister, nodeRenew, nodeLeave, routeBind, routeRenew, routeUnbind, routePrune, roomShare, roomPrune,
+        nodeRegister, nodeRenew, nodeLeave, nodesDrop, routeBind, routeRenew, routeUnbind, routePrune,
+        roomShare,
+        roomPrune,
     ]
 }

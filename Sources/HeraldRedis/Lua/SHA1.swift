@@ -7,8 +7,12 @@ func sha1Hex(_ bytes: [UInt8]) -> String {
     var message = bytes + [0x80]
     while message.count % 64 != 56 { message.append(0) }
     let bitCount = UInt64(bytes.count) * 8
-    for shift in stride(from: 56, through: 0, by: -8) { message.append(UInt8(truncatingIfNeeded: bitCount >> shift)) }
-    for start in stride(from: 0, to: message.count, by: 64) { digest(message[start..<start + 64], into: &state) }
+    for shift in stride(from: 56, through: 0, by: -8) {
+        message.append(UInt8(truncatingIfNeeded: bitCount >> shift))
+    }
+    for start in stride(from: 0, to: message.count, by: 64) {
+        digest(message[start..<start + 64], into: &state)
+    }
     return state.map { word in
         let digits = String(word, radix: 16)
         return String(repeating: "0", count: 8 - digits.count) + digits

@@ -141,7 +141,8 @@ struct RedisSubscriptionStateMachine: ~Copyable {
         case .live: state = .live(Live(heardAt: now))
         case .down: state = .down
         case .greeting(let missing, let deadline): state = .greeting(missing: missing, deadline: deadline)
-        case .subscribing(let missing, let deadline): state = .subscribing(missing: missing, deadline: deadline)
+        case .subscribing(let missing, let deadline):
+            state = .subscribing(missing: missing, deadline: deadline)
         case .stopped: state = .stopped
         }
     }

@@ -23,7 +23,9 @@ public final class RedisSubscription: Service {
     private let connector: RedisConnector
 
     /// - Parameters:
+    ///   - address: the Redis to listen at.
     ///   - channels: at least one.
+    ///   - options: as a link's.
     ///   - loop: lives at least as long as the subscription.
     ///   - receive: called on the loop: it may only hand over.
     /// - Throws: `badConfiguration` when there is no channel or the certificates cannot be used.
@@ -47,9 +49,19 @@ public final class RedisSubscription: Service {
 
     /// Subscribes, and again whenever the connection is lost, until the service is shut down or the task is
     /// cancelled. Nothing is received after it has returned. May be called once.
+    ///
+    /// - Throws: `refused` when Redis refused the first attempt of all. Later refusals are tried again, since
+    ///   passwords change.
     public func run() async throws {
-        await cancelWhenGracefulShutdown { [connector, core] in
-            await connector.keepConnected(core, cancelled: { core.stop() })
+        try await cancelWhenGracefulShutdown { try await self.runUntilCancelled() }
+    }
+
+    func runUntilCancelled() async throws(RedisError) {
+        do throws(RedisError) {
+            try await connector.keepConnected(core, cancelled: { [core] in core.stop() })
+        } catch {
+            await core.stopped()
+            throw error
         }
         await core.stopped()
     }

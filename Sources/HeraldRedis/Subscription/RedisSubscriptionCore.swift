@@ -42,6 +42,8 @@ final class RedisSubscriptionCore: RedisConnectionCore, @unchecked Sendable {
 
     // MARK: From anywhere
 
+    var hopeless: RedisError? { board.hopeless }
+
     func attemptFailed(_ error: RedisError) {
         loop.execute { self.note(error) }
     }
@@ -138,7 +140,10 @@ final class RedisSubscriptionCore: RedisConnectionCore, @unchecked Sendable {
             status.connections += 1
             status.connectedSince = .now
         }
-        options.logger.info("subscribed at redis", metadata: ["address": "\(address)", "link": "\(options.name)"])
+        options.logger.info(
+            "subscribed at redis",
+            metadata: ["address": "\(address)", "link": "\(options.name)"]
+        )
         setTimer()
     }
 
@@ -160,7 +165,7 @@ final class RedisSubscriptionCore: RedisConnectionCore, @unchecked Sendable {
     private func note(_ error: RedisError) {
         let isNews = lastError?.message != error.message
         lastError = error
-        board.count { $0.lastError = error.description }
+        board.failed(error)
         guard isNews, board.status.phase != .stopped else { return }
         options.logger.warning(
             "no subscription at redis",

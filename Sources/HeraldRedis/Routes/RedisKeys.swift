@@ -1,0 +1,24 @@
+public import HeraldCore
+
+/// The names of everything that Herald keeps in Redis (DESIGN.md §3).
+///
+/// Braces are Cluster hash tags: what one script touches lies in one slot.
+public struct RedisKeys: Hashable, Sendable {
+    /// Goes before every name, so that two systems can share a Redis.
+    public let prefix: String
+
+    public init(prefix: String = "herald:") { self.prefix = prefix }
+
+    /// A zset: node → lease deadline. Says which nodes to look at, not which are live.
+    public var nodes: String { prefix + "nodes" }
+    /// A hash: the node's lease and what it says of itself.
+    public func node(_ node: NodeID) -> String { "\(prefix)node:{\(node)}" }
+    /// A hash: key → `cloud-1#7.42 EPOCH EXPIRES`.
+    public func user(_ user: UserID) -> String { "\(prefix)user:{\(user)}" }
+    /// A zset: `cloud-1#7` → when its share ends.
+    public func room(_ room: RoomID) -> String { "\(prefix)room:{\(room)}" }
+    /// A hash: `cloud-1#7` → members.
+    public func roomMembers(_ room: RoomID) -> String { "\(prefix)room:{\(room)}:members" }
+    /// The channel of one node.
+    public func channel(to node: NodeID) -> String { "\(prefix)to:{\(node)}" }
+}

@@ -1,0 +1,51 @@
+import HeraldCore
+
+/// Reads what the scripts write: `cloud-1#7.42 EPOCH EXPIRES` and `cloud-1#7`.
+///
+/// Works on bytes: a look-up of a thousand users reads a thousand of these.
+enum RouteText {
+    /// - Returns: nil for what is no mapping.
+    static func route(_ name: UserKey, _ text: [UInt8]) -> Route? {
+        let words = text.split(separator: UInt8(ascii: " "), omittingEmptySubsequences: false)
+        guard words.count == 3, let dot = words[0].lastIndex(of: UInt8(ascii: ".")),
+            let (node, incarnation) = incarnation(words[0][..<dot]),
+            let counter = number(words[0][(dot + 1)...]),
+            let epoch = number(words[1]),
+            let expires = number(words[2])
+        else { return nil }
+        return Route(
+            name: name,
+            session: SessionID(node: node, incarnation: incarnation, counter: counter),
+            epoch: Epoch(epoch),
+            expires: RedisTime(milliseconds: expires)
+        )
+    }
+
+    /// - Returns: nil for what is no `node#incarnation`.
+    static func incarnation(_ text: ArraySlice<UInt8>) -> (NodeID, Incarnation)? {
+        guard let hash = text.lastIndex(of: UInt8(ascii: "#")),
+            let incarnation = number(text[(hash + 1)...]),
+            let node = try? NodeID(String(decoding: text[..<hash], as: UTF8.self))
+        else { return nil }
+        return (node, Incarnation(incarnation))
+    }
+
+    /// Digits only, as the scripts write them.
+    static func number(_ text: some Collection<UInt8>) -> UInt64? {
+        guard (1...19).contains(text.count) else { return nil }
+        var number: UInt64 = 0
+        for byte in text {
+            guard byte >= UInt8(ascii: "0"), byte <= UInt8(ascii: "9") else { return nil }
+            number = number &* 10 &+ UInt64(byte &- UInt8(ascii: "0"))
+        }
+        return number
+    }
+
+    /// The two words of `TIME`'s reply: seconds and microseconds.
+    static func time(_ reply: RedisValue) -> RedisTime? {
+        guard let words = reply.elements, words.count == 2, let seconds = words[0].number,
+            let microseconds = words[1].number, seconds >= 0
+        else { return nil }
+        return RedisTime(milliseconds: UInt64(seconds) * 1000 + UInt64(microseconds / 1000))
+    }
+}
