@@ -35,7 +35,7 @@ struct OriginRule: Sendable {
         self.allowed = Set(allowed.map { $0.lowercased() })
     }
 
-    /// - Parameter origins: the values of all `Origin` fields.
+    /// `origins`: the values of all `Origin` fields.
     func allows(_ origins: [String]) -> Bool {
         guard let origin = origins.first?.lowercased() else { return true }
         guard origins.count == 1 else { return false }

@@ -47,7 +47,7 @@ public struct CloudConfiguration: Sendable {
 
     var numericHost: String { host == "localhost" ? "127.0.0.1" : host }
 
-    /// - Parameter port: where the node listens.
+    /// `port`: where the node listens.
     func profile(port: Int) -> NodeProfile {
         let host = numericHost.contains(":") ? "[\(numericHost)]" : numericHost
         return NodeProfile(

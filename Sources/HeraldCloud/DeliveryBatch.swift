@@ -47,7 +47,7 @@ final class DeliveryBatch: Sendable {
         var foundCount = 0
     }
 
-    /// - Parameter loops: how many will call `finish`.
+    /// `loops`: how many will call `finish`.
     init(_ deliveries: some Sequence<Delivery>, loops: Int) {
         var number: UInt32 = 0
         let items = deliveries.map { Self.item($0, &number) }
@@ -59,7 +59,7 @@ final class DeliveryBatch: Sendable {
 
     /// A loop has sent its share.
     ///
-    /// - Parameter found: the parts that had somebody there.
+    /// `found`: the parts that had somebody there.
     /// - Returns: how many parts had nobody anywhere, to the last loop; 0 to the others.
     func finish(found: [UInt32]) -> Int {
         tally.withLock { tally in

@@ -120,8 +120,10 @@ struct KeyLane: Hashable, Sendable {
                 effects.append(.announce(newer))
             }
         } else if let old = holder, old.session.socket == socket {
-            leave(old.mapping, at: now, rules)
             holder = nil
+            // What is due to be taken out or looked for was written after the holder's mapping, in its place.
+            let isOverwritten = residue.map { $0.mapping != nil || $0.notBefore <= now } ?? false
+            if !isOverwritten { leave(old.mapping, at: now, rules) }
         } else if claim?.session.socket == socket {
             abandonClaim(at: now, rules)
         }
@@ -164,7 +166,7 @@ struct KeyLane: Hashable, Sendable {
         let isWanted = claim?.session == session
         switch outcome {
         case .bound(let route, let replaced):
-            residue = nil
+            forgetResidue(at: now, rules)
             let mapping = Mapping(incarnation: incarnation, counter: session.counter, epoch: route.epoch)
             guard isWanted else {
                 leave(mapping, at: now, rules)
@@ -177,7 +179,7 @@ struct KeyLane: Hashable, Sendable {
             if leaving == nil { effects.append(.announce(session.socket)) }
             if let replaced, replaced.node != node { effects.append(.tell(replaced)) }
         case .refused:
-            residue = nil
+            forgetResidue(at: now, rules)
             if isWanted {
                 claim = nil
                 effects.append(.close(session.socket, .replaced))
@@ -204,13 +206,12 @@ struct KeyLane: Hashable, Sendable {
                 leave(mapping, at: now, rules)
             }
         case .refused:
-            if !isHeld {
-                residue = nil
-            } else if now < doubtUntil {
+            if isHeld, now < doubtUntil {
                 residue = Residue(mapping: nil, notBefore: now, until: now + rules.routeTTL)
                 isRenewalDue = true
             } else {
-                dismissHolder(&effects)
+                forgetResidue(at: now, rules)
+                if isHeld { dismissHolder(&effects) }
             }
         }
     }
@@ -220,14 +221,12 @@ struct KeyLane: Hashable, Sendable {
         call = nil
         if holder?.mapping == mapping {
             holder?.isLifted = true
-        } else if now < doubtUntil {
-            residue = Residue(mapping: nil, notBefore: doubtUntil, until: now + rules.routeTTL)
         } else {
-            residue = nil
+            forgetResidue(at: now, rules)
         }
     }
 
-    /// - Parameter found: the session that has the key, and since when; nil when nobody has.
+    /// `found`: the session that has the key, and since when; nil when nobody has.
     mutating func findAnswered(
         _ found: Route?,
         node: NodeID,
@@ -237,7 +236,7 @@ struct KeyLane: Hashable, Sendable {
     ) {
         guard case .find = call else { return }
         call = nil
-        residue = nil
+        forgetResidue(at: now, rules)
         guard let found else { return }
         let mapping = Mapping(
             incarnation: found.session.incarnation,
@@ -246,7 +245,12 @@ struct KeyLane: Hashable, Sendable {
         )
         if found.session.node != node {
             if let holder, holder.mapping.epoch <= found.epoch { dismissHolder(&effects) }
-        } else if holder?.mapping != mapping {
+        } else if holder?.mapping.counter == mapping.counter,
+            holder?.mapping.incarnation == mapping.incarnation
+        {
+            // Its own bind, done once more after it was given up: the later epoch is the one that stands.
+            holder?.mapping.epoch = mapping.epoch
+        } else {
             leave(mapping, at: now, rules)
             isRenewalDue = holder != nil
         }
@@ -279,7 +283,7 @@ struct KeyLane: Hashable, Sendable {
 
     /// The one call to make now, if any.
     ///
-    /// - Parameter incarnation: the node's, now; nil while it has no lease.
+    /// `incarnation`: the node's, now; nil while it has no lease.
     func nextCall(at now: Moment, incarnation: Incarnation?) -> Call? {
         guard call == nil, let incarnation else { return nil }
         if let claim { return .bind(claim.session, incarnation) }
@@ -326,6 +330,13 @@ struct KeyLane: Hashable, Sendable {
             residue = Residue(mapping: nil, notBefore: now, until: now + rules.routeTTL)
         }
         claim = nil
+    }
+
+    /// Nothing of ours stands in Redis; while a call that failed may still happen, that is not the last word.
+    private mutating func forgetResidue(at now: Moment, _ rules: Rules) {
+        residue =
+            now < doubtUntil
+            ? Residue(mapping: nil, notBefore: doubtUntil, until: now + rules.routeTTL) : nil
     }
 
     private mutating func leave(_ mapping: Mapping, at now: Moment, _ rules: Rules) {

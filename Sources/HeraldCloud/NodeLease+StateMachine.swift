@@ -69,7 +69,7 @@ struct NodeLeaseStateMachine: ~Copyable {
         return asked + rules.ttl
     }
 
-    /// - Parameter renewed: nil when the lease is lost.
+    /// `renewed`: nil when the lease is lost.
     /// - Returns: when the lease ends by this node's clock; nil when it is lost.
     mutating func renewAnswered(_ renewed: Lease?, asked: Moment, at now: Moment) -> Moment? {
         guard let renewed else {

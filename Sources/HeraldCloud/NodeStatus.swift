@@ -26,7 +26,7 @@ final class NodeStatus: Sendable {
         change { $0.isSubscribed = isLive }
     }
 
-    /// - Parameter ends: by this node's clock.
+    /// `ends`: by this node's clock.
     func leaseTaken(_ lease: Lease, ends: Moment) {
         change { state in
             state.lease = lease

@@ -140,7 +140,7 @@ struct RoomShares {
         return shares.isEmpty ? nil : shares
     }
 
-    /// - Parameter isCurrent: false when the call was for an incarnation that is over.
+    /// `isCurrent`: false when the call was for an incarnation that is over.
     mutating func answered(isCurrent: Bool, _ effects: inout [Effect]) {
         let told = underWay
         underWay = []

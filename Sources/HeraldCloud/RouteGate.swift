@@ -19,7 +19,7 @@ struct RouteGate: Hashable, Sendable {
 
     mutating func answered() { failures = 0 }
 
-    /// - Parameter random: for the jitter, between half the pause and all of it.
+    /// `random`: for the jitter, between half the pause and all of it.
     mutating func failed(at now: Moment, random: UInt64) {
         failures = min(failures + 1, 8)
         let whole = min(

@@ -181,11 +181,7 @@ struct RouteKeeperStateMachine: ~Copyable {
         return calls
     }
 
-    /// A call came back.
-    ///
-    /// - Parameters:
-    ///   - answer: nil when it failed.
-    ///   - random: for the pause after a failure.
+    /// A call came back: with its answer, or with none (nil) when it failed. `random` is for the pause after that.
     mutating func answered(
         _ number: UInt64,
         _ answer: Answer?,

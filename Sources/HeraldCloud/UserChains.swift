@@ -28,7 +28,7 @@ struct UserChains: Sendable {
 
     /// Adds a slot in front.
     ///
-    /// - Parameter head: what `head` answers for its user.
+    /// `head`: what `head` answers for its user.
     mutating func add(_ slot: Int, hash: Int, head: Int?) {
         while links.count <= slot { links.append(Link()) }
         if let head {
