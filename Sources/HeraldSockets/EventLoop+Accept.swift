@@ -26,7 +26,7 @@ extension EventLoop where Handler: ~Copyable {
             return
         }
         table.setTimer(index, .engine, after: limits.upgradeDeadline)
-        if !table.epoll.add(descriptor, .readable, id: table.slots[index].id.rawValue) {
+        if !table.epoll.add(descriptor, .readable, id: table.slot(index).pointee.id.rawValue) {
             table.end(index, .disconnected)
         }
     }

@@ -3,15 +3,15 @@ import Glibc
 /// From bytes to events to the handler. One read per socket and turn, so that none starves the others.
 extension EventLoop where Handler: ~Copyable {
     mutating func receive(_ index: Int) {
-        let count = recv(table.slots[index].descriptor, readBuffer.baseAddress, readBuffer.count, 0)
+        let count = recv(table.slot(index).pointee.descriptor, readBuffer.baseAddress, readBuffer.count, 0)
         guard count > 0 else {
             if count < 0, errno == EAGAIN || errno == EINTR { return }
             return table.end(index, .disconnected)
         }
         table.counters.bytesIn += UInt64(count)
         // Whatever it is, the peer lives.
-        table.slots[index].flags.remove(.isPinged)
-        switch table.slots[index].lifecycle {
+        table.slot(index).pointee.flags.remove(.isPinged)
+        switch table.slot(index).pointee.lifecycle {
         case .handshake: receiveRequest(index, count)
         case .open, .closing: receiveFrames(index, 0..<count)
         case .free, .draining, .halfClosed, .ending, .ended: break
@@ -22,7 +22,7 @@ extension EventLoop where Handler: ~Copyable {
 
     private mutating func receiveRequest(_ index: Int, _ count: Int) {
         let bytes = UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(readBuffer)[..<count])
-        switch table.slots[index].head.next(bytes.bytes, limits: limits) {
+        switch table.slot(index).pointee.head.next(bytes.bytes, limits: limits) {
         case .needsMore: break
         case .refused(let refusal): refuse(index, refusal)
         case .head(let head, let used):
@@ -30,14 +30,16 @@ extension EventLoop where Handler: ~Copyable {
             case .failure(let refusal): refuse(index, refusal)
             case .success(let request):
                 decide(index, request)
-                if table.slots[index].lifecycle == .open, used < count { receiveFrames(index, used..<count) }
+                if table.slot(index).pointee.lifecycle == .open, used < count {
+                    receiveFrames(index, used..<count)
+                }
             }
         }
     }
 
     private mutating func decide(_ index: Int, _ request: consuming HTTPRequestHead) {
-        guard !table.slots[index].flags.contains(.isRefused) else { return refuse(index, .full) }
-        request.peer = SocketAddress.peer(table.slots[index].descriptor)?.peer ?? request.peer
+        guard !table.slot(index).pointee.flags.contains(.isRefused) else { return refuse(index, .full) }
+        request.peer = SocketAddress.peer(table.slot(index).pointee.descriptor)?.peer ?? request.peer
         switch handler.requestReceived(request) {
         case .respond(let answer):
             table.counters.responded += 1
@@ -47,7 +49,7 @@ extension EventLoop where Handler: ~Copyable {
             let agreed = subprotocol.flatMap { request.subprotocols.contains($0) ? $0 : nil }
             table.enqueue(.raw(UpgradeRequest.answer(request, subprotocol: agreed)), index)
             table.open(index)
-            handler.socketOpened(table.slots[index].id, request: request, sockets: &table)
+            handler.socketOpened(table.slot(index).pointee.id, request: request, sockets: &table)
         }
     }
 
@@ -68,13 +70,13 @@ extension EventLoop where Handler: ~Copyable {
         let received = UnsafeMutableRawBufferPointer(rebasing: readBuffer[range])
         var span = received.mutableBytes
         var cursor = 0
-        while table.slots[index].lifecycle.isParsing {
-            switch table.slots[index].reader.next(&span, at: &cursor, limits: frameLimits) {
+        while table.slot(index).pointee.lifecycle.isParsing {
+            switch table.slot(index).pointee.reader.next(&span, at: &cursor, limits: frameLimits) {
             case .needsMore: return
             case .message(let kind, let body):
-                guard table.slots[index].lifecycle == .open else { continue }
+                guard table.slot(index).pointee.lifecycle == .open else { continue }
                 table.counters.messagesIn += 1
-                let id = table.slots[index].id
+                let id = table.slot(index).pointee.id
                 // Lent for the call: the read buffer is the loop's, and a slot is freed at the turn's end only.
                 handler.messageReceived(
                     bytes(body, index, received).bytes,
@@ -104,7 +106,7 @@ extension EventLoop where Handler: ~Copyable {
         switch body {
         case .received(let range): UnsafeRawBufferPointer(rebasing: received[range])
         case .assembled(let range):
-            UnsafeRawBufferPointer(rebasing: table.slots[index].reader.assembled[range])
+            UnsafeRawBufferPointer(rebasing: table.slot(index).pointee.reader.assembled[range])
         }
     }
 }
@@ -112,13 +114,13 @@ extension EventLoop where Handler: ~Copyable {
 extension SocketTable {
     /// Answers a ping, unless the peer asks faster than it listens.
     mutating func pong(_ index: Int, _ payload: UnsafeRawBufferPointer) {
-        guard slots[index].lifecycle == .open else { return }
-        let bytes = Int(slots[index].pongBytes) + payload.count + 2
+        guard slot(index).pointee.lifecycle == .open else { return }
+        let bytes = Int(slot(index).pointee.pongBytes) + payload.count + 2
         guard bytes <= min(limits.pongBytesMax, Int(UInt16.max)) else {
             counters.pongsSkipped += 1
             return
         }
-        slots[index].pongBytes = UInt16(bytes)
+        slot(index).pointee.pongBytes = UInt16(bytes)
         enqueue(.encoded(.pong, payload), index)
     }
 }

@@ -7,9 +7,9 @@ extension EventLoop where Handler: ~Copyable {
         table.wheel.advance(to: table.nowNanoseconds >> SocketTable.tickShift)
         while let entry = table.wheel.popExpired() {
             let index = entry / 2
-            guard table.slots[index].lifecycle.isConnected else { continue }
+            guard table.slot(index).pointee.lifecycle.isConnected else { continue }
             if entry % 2 == SocketTable.TimerKind.handler.rawValue {
-                handler.deadlinePassed(table.slots[index].id, sockets: &table)
+                handler.deadlinePassed(table.slot(index).pointee.id, sockets: &table)
             } else {
                 engineTimerExpired(index)
             }
@@ -18,16 +18,17 @@ extension EventLoop where Handler: ~Copyable {
 
     /// What an engine timer means depends on where the connection stands; it has one at a time.
     private mutating func engineTimerExpired(_ index: Int) {
-        switch table.slots[index].lifecycle {
+        switch table.slot(index).pointee.lifecycle {
         case .handshake:
             table.counters.refusedTooSlow += 1
-            if table.slots[index].head.isEmpty {
+            if table.slot(index).pointee.head.isEmpty {
                 table.end(index, .disconnected)
             } else {
                 refuse(index, .tooSlow)
             }
         case .open:
-            guard table.slots[index].flags.contains(.isPinged), !table.slots[index].flags.contains(.isPaused)
+            guard table.slot(index).pointee.flags.contains(.isPinged),
+                !table.slot(index).pointee.flags.contains(.isPaused)
             else { return }
             table.counters.pingTimeouts += 1
             table.end(index, .pingTimeout)
@@ -48,10 +49,10 @@ extension EventLoop where Handler: ~Copyable {
     var slotsToPing: Int { table.count == 0 ? 0 : table.slotsUsed }
 
     private mutating func sendPing(_ index: Int) {
-        guard table.slots[index].lifecycle == .open else { return }
-        table.slots[index].reader.forgiveOverhead()
-        guard table.slots[index].flags.isDisjoint(with: [.isPaused, .isPinged]) else { return }
-        table.slots[index].flags.insert(.isPinged)
+        guard table.slot(index).pointee.lifecycle == .open else { return }
+        table.slot(index).pointee.reader.forgiveOverhead()
+        guard table.slot(index).pointee.flags.isDisjoint(with: [.isPaused, .isPinged]) else { return }
+        table.slot(index).pointee.flags.insert(.isPinged)
         table.enqueue(ping, index)
         table.counters.pingsOut += 1
         table.setTimer(index, .engine, after: limits.pongTimeout)

@@ -66,7 +66,7 @@ struct EventLoop<Handler: SocketHandler & ~Copyable>: ~Copyable {
     mutating func run() {
         while !isOver { turn() }
         mailbox.finish()
-        for index in 0..<table.slotsUsed where table.slots[index].lifecycle.isConnected {
+        for index in 0..<table.slotsUsed where table.slot(index).pointee.lifecycle.isConnected {
             table.counters.closeTimeouts += 1
             table.end(index, .disconnected)
         }
@@ -102,9 +102,9 @@ struct EventLoop<Handler: SocketHandler & ~Copyable>: ~Copyable {
 
     private mutating func serve(_ index: Int, _ event: Epoll.Interest) {
         if event.contains(.writable) { table.writable(index) }
-        guard table.slots[index].lifecycle.isConnected else { return }
+        guard table.slot(index).pointee.lifecycle.isConnected else { return }
         let isBroken = !event.isDisjoint(with: .broken)
-        if table.slots[index].flags.contains(.isPaused) {
+        if table.slot(index).pointee.flags.contains(.isPaused) {
             // Nothing may be read, and the kernel would go on reporting.
             if isBroken { table.end(index, .disconnected) }
         } else if isBroken || event.contains(.readable) {
@@ -185,7 +185,7 @@ extension EventLoop where Handler: ~Copyable {
     private mutating func startStopping(code: UInt16, reason: String) {
         stopsNanoseconds = table.nowNanoseconds + limits.closeTimeout.clampedNanoseconds
         for index in 0..<table.slotsUsed {
-            switch table.slots[index].lifecycle {
+            switch table.slot(index).pointee.lifecycle {
             case .handshake: table.end(index, .stopped(code: code))
             case .open: table.startClosing(index, code: code, reason: reason, cause: .stopped(code: code))
             case .free, .closing, .draining, .halfClosed, .ending, .ended: break

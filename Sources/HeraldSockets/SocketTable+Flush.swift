@@ -7,8 +7,8 @@ extension SocketTable {
         // Flushing ends and blocks sockets but queues nothing, so the list does not grow meanwhile.
         for position in 0..<dirtyCount {
             let index = Int(dirty[position])
-            slots[index].flags.remove(.isDirty)
-            if slots[index].lifecycle.isConnected { flush(index) }
+            slot(index).pointee.flags.remove(.isDirty)
+            if slot(index).pointee.lifecycle.isConnected { flush(index) }
         }
         dirtyCount = 0
     }
@@ -16,18 +16,18 @@ extension SocketTable {
     /// The kernel has room again.
     mutating func writable(_ index: Int) {
         // Room came from the peer's acknowledgements: it lives, however long its pong has to queue.
-        slots[index].flags.remove([.isBlocked, .isPinged])
+        slot(index).pointee.flags.remove([.isBlocked, .isPinged])
         flush(index)
-        if slots[index].lifecycle.isConnected, !slots[index].flags.contains(.isBlocked) {
+        if slot(index).pointee.lifecycle.isConnected, !slot(index).pointee.flags.contains(.isBlocked) {
             updateInterest(index)
         }
     }
 
     mutating func flush(_ index: Int) {
-        guard !slots[index].flags.contains(.isBlocked) else { return }
-        while !slots[index].queue.isEmpty {
-            let (count, bytes) = slots[index].queue.gather(into: vectors)
-            let sent = write(slots[index].descriptor, vectors: count)
+        guard !slot(index).pointee.flags.contains(.isBlocked) else { return }
+        while !slot(index).pointee.queue.isEmpty {
+            let (count, bytes) = slot(index).pointee.queue.gather(into: vectors)
+            let sent = write(slot(index).pointee.descriptor, vectors: count)
             counters.writes += 1
             guard sent >= 0 else {
                 if errno == EINTR { continue }
@@ -37,10 +37,10 @@ extension SocketTable {
             taken(index, sent)
             if sent < bytes { return block(index) }
         }
-        slots[index].pongBytes = 0
-        switch slots[index].lifecycle.flushed() {
+        slot(index).pointee.pongBytes = 0
+        switch slot(index).pointee.lifecycle.flushed() {
         case .nothing: break
-        case .shutDownWriting: shutdown(slots[index].descriptor, Int32(SHUT_WR))
+        case .shutDownWriting: shutdown(slot(index).pointee.descriptor, Int32(SHUT_WR))
         case .end: end(index, .disconnected)
         }
     }
@@ -57,31 +57,36 @@ extension SocketTable {
 
     private mutating func taken(_ index: Int, _ bytes: Int) {
         counters.bytesOut += UInt64(bytes)
-        queuedBytes -= slots[index].queue.heldBytes
-        slots[index].queue.consume(bytes)
-        queuedBytes += slots[index].queue.heldBytes
+        queuedBytes -= slot(index).pointee.queue.heldBytes
+        slot(index).pointee.queue.consume(bytes)
+        queuedBytes += slot(index).pointee.queue.heldBytes
     }
 
     private mutating func block(_ index: Int) {
-        slots[index].flags.insert(.isBlocked)
+        slot(index).pointee.flags.insert(.isBlocked)
         updateInterest(index)
     }
 
     func updateInterest(_ index: Int) {
-        epoll.change(slots[index].descriptor, slots[index].interest, id: slots[index].id.rawValue)
+        epoll.change(
+            slot(index).pointee.descriptor,
+            slot(index).pointee.interest,
+            id: slot(index).pointee.id.rawValue
+        )
     }
 
     /// Closes the largest queues until `excessBytes` are freed.
     mutating func shed(excessBytes: Int) {
         var candidates: [(held: Int, index: Int)] = []
-        for index in 0..<slotsUsed where slots[index].lifecycle == .open && !slots[index].queue.isEmpty {
-            candidates.append((slots[index].queue.heldBytes, index))
+        for index in 0..<slotsUsed
+        where slot(index).pointee.lifecycle == .open && !slot(index).pointee.queue.isEmpty {
+            candidates.append((slot(index).pointee.queue.heldBytes, index))
         }
         candidates.sort { $0.held > $1.held }
         var freed = 0
         for candidate in candidates where freed < excessBytes {
             cut(candidate.index, cause: .shed)
-            freed += candidate.held - slots[candidate.index].queue.heldBytes
+            freed += candidate.held - slot(candidate.index).pointee.queue.heldBytes
         }
     }
 }

@@ -71,8 +71,8 @@ public struct SocketTable: ~Copyable {
     }
 
     deinit {
-        for index in 0..<slotsUsed where slots[index].lifecycle.isConnected {
-            Glibc.close(slots[index].descriptor)
+        for index in 0..<slotsUsed where slot(index).pointee.lifecycle.isConnected {
+            Glibc.close(slot(index).pointee.descriptor)
         }
         slots.deinitialize(count: slotsUsed)
         slots.deallocate()
@@ -88,7 +88,7 @@ extension SocketTable {
     public mutating func send(_ frame: borrowing OutboundFrame, to id: SocketID) -> SendOutcome {
         guard let index = openSlot(id) else { return .gone }
         let held = frame.byteCount + SendQueue.frameOverheadBytes
-        if slots[index].queue.heldBytes + held > limits.sendQueueBytesMax {
+        if slot(index).pointee.queue.heldBytes + held > limits.sendQueueBytesMax {
             guard makeRoom(index, bytes: held) else { return .overflowed }
         }
         enqueue(copy frame, index)
@@ -120,7 +120,7 @@ extension SocketTable {
 
     /// Memory that waits to be sent to the socket: wire bytes, and 64 more for each frame. 0 when it is gone.
     public func queuedBytes(_ id: SocketID) -> Int {
-        openSlot(id).map { slots[$0].queue.heldBytes } ?? 0
+        openSlot(id).map { slot($0).pointee.queue.heldBytes } ?? 0
     }
 
     /// Whether the socket takes messages.
@@ -129,8 +129,8 @@ extension SocketTable {
     /// Stops reading from the socket, so that the peer comes to wait. Messages that were already read
     /// (at most one read buffer) still arrive. Meanwhile the peer's pongs, its close and its end go unnoticed.
     public mutating func pauseReading(_ id: SocketID) {
-        guard let index = openSlot(id), !slots[index].flags.contains(.isPaused) else { return }
-        slots[index].flags.insert(.isPaused)
+        guard let index = openSlot(id), !slot(index).pointee.flags.contains(.isPaused) else { return }
+        slot(index).pointee.flags.insert(.isPaused)
         updateInterest(index)
     }
 
@@ -149,22 +149,26 @@ extension SocketTable {
     /// - Returns: false when the socket is being closed for it.
     private mutating func makeRoom(_ index: Int, bytes: Int) -> Bool {
         flush(index)
-        guard slots[index].lifecycle == .open else { return false }
-        if slots[index].queue.heldBytes + bytes <= limits.sendQueueBytesMax { return true }
+        guard slot(index).pointee.lifecycle == .open else { return false }
+        if slot(index).pointee.queue.heldBytes + bytes <= limits.sendQueueBytesMax { return true }
         cut(index, cause: .overflow)
         return false
     }
 
-    /// The slot of an open socket.
+    /// Where a slot lies. (Subscripting `slots` itself says the same; Swift 6.3 crashes over it under TSan.)
+    func slot(_ index: Int) -> UnsafeMutablePointer<Slot> { slots + index }
+
+    /// The index of an open socket's slot.
     func openSlot(_ id: SocketID) -> Int? {
-        guard let index = connectedSlot(id), slots[index].lifecycle == .open else { return nil }
+        guard let index = connectedSlot(id), slot(index).pointee.lifecycle == .open else { return nil }
         return index
     }
 
-    /// The slot of a socket that still has its descriptor.
+    /// The index of the slot of a socket that still has its descriptor.
     func connectedSlot(_ id: SocketID) -> Int? {
         let index = id.slot
-        guard index < slotsUsed, slots[index].id == id, slots[index].lifecycle.isConnected else { return nil }
+        guard index < slotsUsed, slot(index).pointee.id == id, slot(index).pointee.lifecycle.isConnected
+        else { return nil }
         return index
     }
 
@@ -177,16 +181,16 @@ extension SocketTable {
         let index: Int
         if firstFree >= 0 {
             index = Int(firstFree)
-            firstFree = slots[index].nextFree
+            firstFree = slot(index).pointee.nextFree
         } else {
             guard slotsUsed < slotCapacity else { return nil }
             index = slotsUsed
             (slots + index).initialize(to: Slot(id: SocketID(loop: loop, slot: index, generation: 1)))
             slotsUsed += 1
         }
-        slots[index].descriptor = descriptor
-        slots[index].lifecycle = .handshake
-        slots[index].flags = isRefused ? .isRefused : []
+        slot(index).pointee.descriptor = descriptor
+        slot(index).pointee.lifecycle = .handshake
+        slot(index).pointee.flags = isRefused ? .isRefused : []
         connections += 1
         if isRefused { refusals += 1 }
         return index
@@ -194,8 +198,8 @@ extension SocketTable {
 
     /// The handshake succeeded: messages may flow.
     mutating func open(_ index: Int) {
-        slots[index].lifecycle = .open
-        slots[index].flags.insert(.isOpened)
+        slot(index).pointee.lifecycle = .open
+        slot(index).pointee.flags.insert(.isOpened)
         wheel.cancel(timer(index, .engine))
         count += 1
         counters.opened += 1
@@ -205,11 +209,11 @@ extension SocketTable {
     mutating func releaseEnded() {
         for index in ended {
             let index = Int(index)
-            let old = slots[index].id
+            let old = slot(index).pointee.id
             // Zero is never a socket's generation: epoll's other descriptors use it.
             let generation = old.generation == .max ? 1 : old.generation + 1
-            slots[index] = Slot(id: SocketID(loop: loop, slot: index, generation: generation))
-            slots[index].nextFree = firstFree
+            slot(index).pointee = Slot(id: SocketID(loop: loop, slot: index, generation: generation))
+            slot(index).pointee.nextFree = firstFree
             firstFree = Int32(index)
         }
         ended.removeAll(keepingCapacity: true)
