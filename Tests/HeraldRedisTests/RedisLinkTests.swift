@@ -1,6 +1,7 @@
 import HeraldTesting
 import NIOCore
 import NIOPosix
+import ServiceLifecycle
 import Synchronization
 import Testing
 
@@ -102,6 +103,7 @@ struct RedisLinkTests {
                     #expect(try await link.send(RedisCommand("ECHO", .text("\(number)"))).text == "\(number)")
                 }
                 #expect(link.status.reconnects == 0)
+                #expect(link.status.commandsTimedOut == 2)
                 try await eventually("nothing in flight") { link.status.commandsInFlight == 0 }
             }
         }
@@ -185,6 +187,7 @@ struct RedisLinkTests {
                 let pings = Array(repeating: RedisCommand("PING"), count: 101)
                 let error = await #expect(throws: RedisError.self) { try await link.send(pings) }
                 #expect(error?.code == .overloaded && error?.fault == .caller)
+                #expect(link.status.commandsRefused == 101)
                 #expect(try await link.send(Array(pings.dropLast())).count == 100)
                 try await eventually("nothing in flight") { link.status.commandsInFlight == 0 }
             }
@@ -225,6 +228,23 @@ struct RedisLinkTests {
             #expect(error?.code == .stopped && error?.mayRetry == false)
             let ready = await #expect(throws: RedisError.self) { try await link.ready() }
             #expect(ready?.code == .stopped)
+        }
+    }
+
+    @Test func `shut down gracefully, a link lets what is in flight end`() async throws {
+        try await OwnRedis.with(["--enable-debug-command", "local"]) { redis async throws in
+            let options = quickOptions()
+            let link = try RedisLink(to: RedisAddress(redis.url), options: options, on: nextLoop())
+            let services = ServiceGroup(services: [link], logger: options.logger)
+            let running = Task { try await services.run() }
+            try await link.ready()
+            let slow = Task { try await link.send(RedisCommand("DEBUG", "SLEEP", "0.2")) }
+            try await eventually("it was sent") { link.status.commandsSent == 1 }
+            await services.triggerGracefulShutdown()
+            #expect(try await slow.value == .status("OK"))
+            try await running.value
+            let error = await #expect(throws: RedisError.self) { try await link.send(RedisCommand("PING")) }
+            #expect(error?.code == .stopped)
         }
     }
 

@@ -112,11 +112,49 @@ import Testing
         #expect(try reader.next() == nil)
     }
 
+    @Test func `damaged streams are read or refused, and no more`() throws {
+        let stream = Array(Self.replies.map(\.0).joined().utf8)
+        var random = Dice(state: 42)
+        for _ in 0..<3000 {
+            var damaged = stream
+            for _ in 0..<Int.random(in: 1...4, using: &random) {
+                let index = Int.random(in: 0..<damaged.count, using: &random)
+                switch Int.random(in: 0..<3, using: &random) {
+                case 0: damaged[index] = UInt8.random(in: 0...255, using: &random)
+                case 1: damaged.remove(at: index)
+                default: damaged.insert(UInt8(ascii: "9"), at: index)
+                }
+            }
+            let reader = try RedisReader(replyBytesMax: 4096)
+            do {
+                for piece in [damaged[..<40], damaged[40...]] {
+                    try feed(reader, piece)
+                    while try reader.next() != nil {}
+                }
+            } catch let error as RedisError {
+                #expect(error.code == .protocolViolated)
+            }
+        }
+    }
+
     @Test func `bounds are of one reply and not of the stream`() throws {
         let reader = try RedisReader(replyBytesMax: 1000)
         for _ in 0..<100 {
             try feed(reader, ("$900\r\n" + String(repeating: "x", count: 900) + "\r\n").utf8)
             #expect(try reader.next() != nil)
         }
+    }
+}
+
+/// Chance that is the same in every run (SplitMix64).
+private struct Dice: RandomNumberGenerator {
+    var state: UInt64
+
+    mutating func next() -> UInt64 {
+        state &+= 0x9E37_79B9_7F4A_7C15
+        var mixed = state
+        mixed = (mixed ^ mixed >> 30) &* 0xBF58_476D_1CE4_E5B9
+        mixed = (mixed ^ mixed >> 27) &* 0x94D0_49BB_1331_11EB
+        return mixed ^ mixed >> 31
     }
 }

@@ -58,6 +58,7 @@ final class RedisLinkCore: RedisConnectionCore, @unchecked Sendable {
     private struct Outbox {
         var batches: [RedisBatch] = []
         var commands = 0
+        var bytes = 0
         var wasReady = false
     }
 
@@ -89,14 +90,18 @@ final class RedisLinkCore: RedisConnectionCore, @unchecked Sendable {
 
     /// The first batch of a turn wakes the loop; the others go with it.
     private func post(_ batch: RedisBatch) {
-        let max = options.limits.commandsInFlightMax
+        let limits = options.limits
+        let size = batch.bytes.readableBytes
         let (isTaken, wakes) = outbox.withLock { outbox -> (Bool, Bool) in
-            guard outbox.commands + batch.commands <= max else { return (false, false) }
+            guard outbox.commands + batch.commands <= limits.commandsInFlightMax,
+                outbox.bytes + size <= limits.bytesInFlightMax
+            else { return (false, false) }
             outbox.batches.append(batch)
             outbox.commands += batch.commands
+            outbox.bytes += size
             return (true, outbox.batches.count == 1)
         }
-        if !isTaken { batch.answer(.failure(refusal(.overloaded))) }
+        if !isTaken { refuse(batch, .overloaded) }
         if wakes { loop.execute { self.drainOutbox() } }
     }
 
@@ -120,7 +125,7 @@ final class RedisLinkCore: RedisConnectionCore, @unchecked Sendable {
     /// Takes nothing more and closes when the last reply is there.
     func stop() {
         loop.execute {
-            for batch in self.machine.stop() { batch.answer(.failure(self.refusal(.stopped))) }
+            for batch in self.machine.stop() { self.refuse(batch, .stopped) }
             self.board.change { $0.phase = .stopped }
             if self.machine.isDone { self.close() }
         }
@@ -129,7 +134,7 @@ final class RedisLinkCore: RedisConnectionCore, @unchecked Sendable {
     /// Closes now.
     func abort() {
         loop.execute {
-            for batch in self.machine.stop() { batch.answer(.failure(self.refusal(.stopped))) }
+            for batch in self.machine.stop() { self.refuse(batch, .stopped) }
             self.board.change { $0.phase = .stopped }
             self.lose(RedisError(.lost, "the link was stopped before the reply came"))
             self.timer?.task.cancel()
@@ -144,6 +149,7 @@ final class RedisLinkCore: RedisConnectionCore, @unchecked Sendable {
             defer {
                 outbox.batches = []
                 outbox.commands = 0
+                outbox.bytes = 0
             }
             return outbox.batches
         }
@@ -169,7 +175,7 @@ final class RedisLinkCore: RedisConnectionCore, @unchecked Sendable {
             switch answer {
             case .write: toWrite.append(batch)
             case .wait: break
-            case .refuse(let reason): batch.answer(.failure(refusal(reason)))
+            case .refuse(let reason): refuse(batch, reason)
             }
         }
         write(toWrite)
@@ -326,10 +332,14 @@ final class RedisLinkCore: RedisConnectionCore, @unchecked Sendable {
     private func timePassed() {
         timer = nil
         let passed = machine.timePassed(now: .now)
+        if !passed.timedOut.isEmpty {
+            let commands = passed.timedOut.reduce(0) { $0 + $1.commands }
+            board.count { $0.commandsTimedOut += commands }
+        }
         for batch in passed.timedOut {
             batch.answer(.failure(RedisError(.timedOut, "Redis did not answer in time", cause: lastError)))
         }
-        for batch in passed.unavailable { batch.answer(.failure(refusal(.unavailable))) }
+        for batch in passed.unavailable { refuse(batch, .unavailable) }
         if passed.isSilent { lose(RedisError(.timedOut, "the connection owes replies and is silent")) }
         if machine.isDone { close() }
         setTimer()
@@ -341,12 +351,16 @@ final class RedisLinkCore: RedisConnectionCore, @unchecked Sendable {
         request([RedisBatch([RedisCommand("PING")], timeout: options.limits.silenceMax)])
     }
 
-    private func refusal(_ reason: RedisLinkStateMachine<RedisBatch>.RefusalReason) -> RedisError {
-        switch reason {
-        case .unavailable: RedisError(.unavailable, "there is no connection to Redis", cause: lastError)
-        case .overloaded: RedisError(.overloaded, "too many commands are in flight to Redis")
-        case .stopped: RedisError(.stopped, "the link to Redis was stopped")
-        }
+    /// Answers what was not sent. From anywhere, except `unavailable`.
+    private func refuse(_ batch: RedisBatch, _ reason: RedisLinkStateMachine<RedisBatch>.RefusalReason) {
+        board.count { $0.commandsRefused += batch.commands }
+        let error =
+            switch reason {
+            case .unavailable: RedisError(.unavailable, "there is no connection to Redis", cause: lastError)
+            case .overloaded: RedisError(.overloaded, "too many commands are in flight to Redis")
+            case .stopped: RedisError(.stopped, "the link to Redis was stopped")
+            }
+        batch.answer(.failure(error))
     }
 
     private static let cancellation = RedisError(.cancelled, "the caller was cancelled")

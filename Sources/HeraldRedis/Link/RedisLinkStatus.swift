@@ -20,6 +20,10 @@ public struct RedisLinkStatus: Sendable, Equatable {
     public var commandsInFlight = 0
     /// Commands written since the link was made.
     public var commandsSent = 0
+    /// Of these, the ones whose reply did not come in time.
+    public var commandsTimedOut = 0
+    /// Commands that were not sent, because there was no connection or too much in flight.
+    public var commandsRefused = 0
     /// Writes to the socket that they took.
     public var writes = 0
     /// Why the last connection, or the last attempt at one, failed.
