@@ -106,7 +106,7 @@ struct RedisRouteTableTests {
     @Test func `pruning leaves what has changed since it was read`() async throws {
         try await OwnRedis.with { redis async throws in
             try await withLink(to: redis.url) { link async throws in
-                try await link.send([
+                _ = try await link.send([
                     RedisCommand("HSET", "{k}", "a", "read", "b", "changed"),
                     RedisCommand("ZADD", "{z}", 1, "a", 3, "b"),
                     RedisCommand("HSET", "{z}:members", "a", 1, "b", 1),
@@ -234,7 +234,7 @@ struct RedisRouteTableTests {
         try await withRedisTable { table, link async throws in
             let lease = try await table.register(profile(), lease: .seconds(10))
             let (bob, _) = try await table.bindOne(bind("bob/x", lease, 1))
-            try await link.send([
+            _ = try await link.send([
                 RedisCommand(
                     "HSET",
                     "herald:user:{alice}",
@@ -275,7 +275,7 @@ struct RedisRouteTableTests {
             try await withLink(to: redis.url, options) { link async throws in
                 let table = RedisRouteTable(link: link)
                 let lease = try await table.register(profile(), lease: .seconds(10))
-                try await link.send([
+                _ = try await link.send([
                     RedisCommand("CONFIG", "SET", "maxmemory-policy", "noeviction"),
                     RedisCommand("CONFIG", "SET", "maxmemory", "1"),
                 ])

@@ -114,27 +114,26 @@ struct RedisLinkStateMachine<Request: Equatable>: ~Copyable {
         }
     }
 
-    /// The caller of a request went away.
+    /// The caller of a request went away. What has left keeps its place in the queue, and its replies are the
+    /// caller's to throw away.
     ///
-    /// - Returns: whether the request was still owed an answer, which it gets now.
+    /// - Returns: whether it had not left, and now never will.
     mutating func cancelled(_ request: Request) -> Bool {
         switch takeState() {
         case .down(var waiting):
-            let isOwed = remove(request, from: &waiting)
+            let isTakenOut = remove(request, from: &waiting)
             state = .down(waiting)
-            return isOwed
+            return isTakenOut
         case .greeting(var greeting):
-            let isOwed = remove(request, from: &greeting.waiting)
+            let isTakenOut = remove(request, from: &greeting.waiting)
             state = .greeting(greeting)
-            return isOwed
-        case .ready(var ready):
-            let isOwed = ready.abandon { $0.request == request }.isEmpty == false
+            return isTakenOut
+        case .ready(let ready):
             state = .ready(ready)
-            return isOwed
-        case .draining(var ready):
-            let isOwed = ready.abandon { $0.request == request }.isEmpty == false
+            return false
+        case .draining(let ready):
             state = .draining(ready)
-            return isOwed
+            return false
         case .stopped:
             state = .stopped
             return false

@@ -15,6 +15,7 @@ final class RedisBatch: @unchecked Sendable, Equatable {
     /// Nil for what the link itself asks.
     private var continuation: UnsafeContinuation<Result<[RedisValue], RedisError>, Never>?
     fileprivate var isCancelled = false
+    fileprivate var isWritten = false
 
     init(_ commands: [RedisCommand], timeout: Duration?) {
         var bytes = ByteBuffer()
@@ -182,9 +183,11 @@ final class RedisLinkCore: RedisConnectionCore, @unchecked Sendable {
         setTimer()
     }
 
+    /// Costs the same however much is in flight: what has left is answered here, and the replies that its place
+    /// in the queue still gets find nobody.
     private func cancel(_ batch: RedisBatch) {
         batch.isCancelled = true
-        if machine.cancelled(batch) { batch.answer(.failure(Self.cancellation)) }
+        if batch.isWritten || machine.cancelled(batch) { batch.answer(.failure(Self.cancellation)) }
     }
 
     /// Everything in one write.
@@ -192,11 +195,13 @@ final class RedisLinkCore: RedisConnectionCore, @unchecked Sendable {
         guard let connection, let first = batches.first else { return }
         var commands = first.commands
         var bytes = first.bytes
+        first.isWritten = true
         if batches.count > 1 {
             bytes.reserveCapacity(batches.reduce(0) { $0 + $1.bytes.readableBytes })
             for batch in batches.dropFirst() {
                 bytes.writeImmutableBuffer(batch.bytes)
                 commands += batch.commands
+                batch.isWritten = true
             }
         }
         connection.write(bytes)
