@@ -36,4 +36,12 @@ enum ASCII {
 
     /// A character of a request target: visible ASCII, no blank.
     static func isTarget(_ byte: UInt8) -> Bool { byte > 0x20 && byte < 0x7F }
+
+    /// The range without spaces and tabs at its ends.
+    static func trimmed(_ bytes: [UInt8], _ range: Range<Int>) -> Range<Int> {
+        var (lower, upper) = (range.lowerBound, range.upperBound)
+        while lower < upper, isBlank(bytes[lower]) { lower += 1 }
+        while lower < upper, isBlank(bytes[upper - 1]) { upper -= 1 }
+        return lower..<upper
+    }
 }

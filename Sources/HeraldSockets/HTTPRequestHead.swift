@@ -22,7 +22,7 @@ public struct HTTPRequestHead: Sendable {
     /// The other end of the connection (a proxy's, if there is one in between).
     public internal(set) var peer = PeerAddress(host: "", port: 0)
 
-    /// GET, unless it is not an upgrade.
+    /// `GET` for every upgrade; anything for a request that is none.
     public var method: String { string(methodRange) }
     /// What stands in the request line: path and query, still encoded.
     public var target: String { string(targetRange) }
@@ -53,7 +53,7 @@ extension HTTPRequestHead {
             var start = field.value.lowerBound
             for index in field.value.lowerBound...field.value.upperBound
             where index == field.value.upperBound || bytes[index] == UInt8(ascii: ",") {
-                let element = trimmed(start..<index)
+                let element = ASCII.trimmed(bytes, start..<index)
                 if !element.isEmpty { elements.append(element) }
                 start = index + 1
             }
@@ -70,14 +70,6 @@ extension HTTPRequestHead {
 
     func string(_ range: Range<Int>) -> String {
         String(decoding: bytes[range], as: UTF8.self)
-    }
-
-    /// The range without spaces and tabs at its ends.
-    func trimmed(_ range: Range<Int>) -> Range<Int> {
-        var range = range
-        while let first = range.first, ASCII.isBlank(bytes[first]) { range = first + 1..<range.upperBound }
-        while let last = range.last, ASCII.isBlank(bytes[last]) { range = range.lowerBound..<last }
-        return range
     }
 }
 

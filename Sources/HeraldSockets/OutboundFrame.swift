@@ -65,11 +65,6 @@ extension OutboundFrame {
         return OutboundFrame(bytes: bytes)
     }
 
-    /// A pong, or a close frame without code, around the bytes of a control frame.
-    static func control(_ opcode: Opcode, _ payload: UnsafeRawBufferPointer) -> OutboundFrame {
-        encoded(opcode, payload)
-    }
-
     /// A close frame; the reason is cut at 123 bytes, between two characters.
     static func close(code: UInt16, reason: String = "") -> OutboundFrame {
         var payload: [UInt8] = [UInt8(code >> 8), UInt8(code & 0xFF)]

@@ -103,17 +103,10 @@ struct RequestHeadParser {
             fields.append(
                 HTTPRequestHead.Field(
                     name: line.lowerBound..<colon,
-                    value: trimmed(colon + 1..<line.upperBound)
+                    value: ASCII.trimmed(bytes, colon + 1..<line.upperBound)
                 )
             )
         }
-    }
-
-    private func trimmed(_ range: Range<Int>) -> Range<Int> {
-        var (lower, upper) = (range.lowerBound, range.upperBound)
-        while lower < upper, ASCII.isBlank(bytes[lower]) { lower += 1 }
-        while lower < upper, ASCII.isBlank(bytes[upper - 1]) { upper -= 1 }
-        return lower..<upper
     }
 
     private mutating func nextLine() -> Range<Int> {

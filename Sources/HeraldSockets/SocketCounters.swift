@@ -11,7 +11,7 @@ public struct SocketCounters: Sendable, Equatable {
 
     /// Connections refused because the loop had `socketsMaxPerLoop`.
     public var refusedFull: UInt64 = 0
-    /// Connections closed at once because no descriptor was left.
+    /// Connections answered 503 and closed at once because no descriptor was left.
     public var refusedNoDescriptor: UInt64 = 0
     /// Requests refused as malformed or unfit (400, 405, 413, 426, 505).
     public var refusedRequest: UInt64 = 0
@@ -64,7 +64,7 @@ public struct SocketCounters: Sendable, Equatable {
     public var open = 0
     /// Connections now in any state: handshake, open, closing.
     public var connections = 0
-    /// Bytes waiting now for kernel buffers to drain.
+    /// Memory waiting now for kernel buffers to drain: wire bytes, and 64 more for each frame.
     public var queuedBytes = 0
 
     /// All zero.

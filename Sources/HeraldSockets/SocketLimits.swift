@@ -17,7 +17,7 @@ public struct SocketLimits: Sendable {
     /// beyond: closed with 1008. 64 KiB in 25 s are 437 bare pings a second, and no honest client's.
     public var overheadBytesMax = 64 * 1024
 
-    /// Bytes waiting to be sent to one socket; a frame that does not fit is dropped and the socket closed
+    /// Bytes waiting to be sent to one socket, 64 more counted for each frame; a frame that does not fit is dropped and the socket closed
     /// with `overflowCode`. 1 MiB is some 7,000 pushes of 150 bytes: minutes of a phone's silence.
     public var sendQueueBytesMax = 1024 * 1024
     /// Close code for a full queue: 4000–4499 tells our clients to come back.
