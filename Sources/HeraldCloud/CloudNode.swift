@@ -96,6 +96,12 @@ public final class CloudNode<Routes: RouteTable, LeaseRoutes: RouteTable, Channe
     /// Where it listens; 0 before that. Of use when the configuration says 0.
     public var port: Int { status.current.port }
 
+    // For tests.
+    var loopValues: LoopGauges.Values { context.loopValues }
+    var inboxCounts: BusInbox.Counts { inbox.counts }
+    var keeperCounts: RouteKeeper.StateMachine.Counts { keeper.snapshot.counts }
+    var currentLease: Lease? { status.current.lease }
+
     public func run() async throws {
         try configuration.check()
         let shutdown = Signal()

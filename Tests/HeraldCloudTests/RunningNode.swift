@@ -3,6 +3,7 @@ import HeraldTesting
 import HeraldWire
 import Logging
 import ServiceLifecycle
+import Synchronization
 import Testing
 
 @testable import HeraldCloud
@@ -25,10 +26,21 @@ struct RunningNode: Sendable {
         let id = try PushID(id)
         let message = Message(event: "test", payload: .json(Array("{\"n\":1}".utf8)))
         let delivery = Delivery(push: id, message: message, targets: targets, exclude: exclude)
-        _ = try await bus.publish([
-            BusMessage(node: self.id, bytes: Envelope(sender: "logic-1", deliveries: [delivery]).encoded())
-        ])
+        try await publish(Envelope(sender: "logic-1", deliveries: [delivery]))
         return id
+    }
+
+    func publish(_ envelope: Envelope) async throws {
+        _ = try await bus.publish([BusMessage(node: id, bytes: envelope.encoded())])
+    }
+
+    /// What `/readyz` says.
+    func ready() async throws -> String {
+        let client = try RawClient(port: port, target: "/readyz", isUpgrade: false)
+        guard case .answer(_, let body) = try await client.next() else {
+            throw RawClient.Unexpected(event: .end)
+        }
+        return body
     }
 
     func route(_ name: String) async throws -> Route? {
@@ -78,4 +90,12 @@ func withNodes(
         for node in running { await node.stop() }
         try await group.waitForAll()
     }
+}
+
+/// Counts across tasks.
+final class Counter: Sendable {
+    private let count = Mutex(0)
+
+    var value: Int { count.withLock { $0 } }
+    func add() { count.withLock { $0 += 1 } }
 }

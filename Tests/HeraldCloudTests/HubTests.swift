@@ -1,0 +1,212 @@
+import HeraldCore
+import HeraldWire
+import Testing
+
+@testable import HeraldCloud
+@testable import HeraldSockets
+
+struct HubTests {
+    @Test func `a push reaches exactly whom its targets name`() {
+        var hub = Shard()
+        hub.attach(1, "alice/phone", rooms: ["news"])
+        hub.attach(2, "alice/laptop")
+        hub.attach(3, "bob/phone", rooms: ["news", "sports"])
+        hub.push("user", [.user(UserID(fixed: "alice"))])
+        hub.push("key", [.key(UserKey(fixed: "bob/phone"))])
+        hub.push("room", [.room(RoomID(fixed: "news"))])
+        hub.push("all", [.everyone])
+        #expect(hub.deliver() == false)
+        #expect(hub.got(1) == ["user", "room", "all"])
+        #expect(hub.got(2) == ["user", "all"])
+        #expect(hub.got(3) == ["key", "room", "all"])
+    }
+
+    @Test func `several targets that name a connection are one frame, and the excluded get none`() {
+        var hub = Shard()
+        hub.attach(1, "alice/phone", rooms: ["news", "sports"])
+        hub.attach(2, "bob/phone", rooms: ["news"])
+        hub.push(
+            "once",
+            [
+                .user(UserID(fixed: "alice")), .key(UserKey(fixed: "alice/phone")),
+                .room(RoomID(fixed: "news")), .room(RoomID(fixed: "sports")), .everyone,
+            ],
+            exclude: ["bob/phone"]
+        )
+        hub.push("next", [.everyone])
+        _ = hub.deliver()
+        #expect(hub.got(1) == ["once", "next"])
+        #expect(hub.got(2) == ["next"])
+    }
+
+    @Test func `a frame that came by a room says which`() {
+        var hub = Shard()
+        hub.attach(1, "alice/phone", rooms: ["news"])
+        hub.push("a", [.room(RoomID(fixed: "news"))])
+        hub.push("b", [.user(UserID(fixed: "alice"))])
+        _ = hub.deliver()
+        #expect(hub.rooms(1) == [RoomID(fixed: "news"), nil])
+    }
+
+    @Test func `targets that nobody here is are counted`() {
+        var hub = Shard()
+        hub.attach(1, "alice/phone")
+        hub.push("a", [.user(UserID(fixed: "alice")), .user(UserID(fixed: "carol"))])
+        hub.push("b", [.room(RoomID(fixed: "empty")), .key(UserKey(fixed: "alice/other"))])
+        _ = hub.deliver()
+        #expect(hub.hub.counts.missed == 3)
+        #expect(hub.hub.counts.deliveries == 2)
+        #expect(hub.hub.counts.frames == 1)
+    }
+
+    @Test func `a target is missed only when no loop has it`() {
+        let deliveries = [
+            Delivery(
+                push: PushID(fixed: "p"),
+                message: Message(),
+                targets: [.user(UserID(fixed: "a")), .user(UserID(fixed: "b")), .user(UserID(fixed: "c"))]
+            )
+        ]
+        let batch = DeliveryBatch(deliveries, loops: 3)
+        #expect(batch.finish(found: [0]) == 0)
+        #expect(batch.finish(found: []) == 0)
+        #expect(batch.finish(found: [0, 2]) == 1)
+    }
+
+    @Test func `a large room goes out in slices, and what is later waits behind it`() {
+        var hub = Shard()
+        for slot in 0..<1000 { hub.attach(slot, "user\(slot)/phone", rooms: ["big"]) }
+        hub.push("big", [.room(RoomID(fixed: "big"))])
+        hub.push("after", [.key(UserKey(fixed: "user999/phone")), .key(UserKey(fixed: "user0/phone"))])
+        var slices = 0
+        while hub.deliver(budget: 100) {
+            slices += 1
+            #expect(hub.sent.count <= slices * 100)
+        }
+        #expect(slices == 10)
+        for slot in 0..<1000 {
+            #expect(hub.got(slot) == (slot == 0 || slot == 999 ? ["big", "after"] : ["big"]))
+        }
+    }
+
+    @Test(arguments: 1...20)
+    func `whoever stays in a room while it is delivered gets it once`(seed: Int) {
+        var dice = Dice(seed: UInt64(seed))
+        var hub = Shard()
+        for slot in 0..<300 { hub.attach(slot, "user\(slot)/phone", rooms: ["big"]) }
+        var gone: Set<Int> = []
+        var late = 300
+        hub.push("big", [.room(RoomID(fixed: "big"))])
+        while hub.deliver(budget: 16) {
+            for _ in 0..<5 {
+                let slot = Int(dice.next() % 300)
+                if gone.insert(slot).inserted {
+                    if dice.next() % 2 == 0 {
+                        _ = hub.hub.leave(slot, RoomID(fixed: "big"))
+                    } else {
+                        _ = hub.hub.detach(slot)
+                    }
+                }
+            }
+            hub.attach(late, "user\(late)/phone", rooms: ["big"])
+            late += 1
+        }
+        for slot in 0..<300 where !gone.contains(slot) { #expect(hub.got(slot) == ["big"]) }
+        for slot in gone { #expect(hub.got(slot).count <= 1) }
+    }
+
+    @Test func `what comes before a session is announced is kept, in order, and bounded`() {
+        var hub = Shard()
+        hub.attach(1, "alice/phone", announced: false)
+        hub.push("a", [.user(UserID(fixed: "alice"))])
+        hub.push("b", [.everyone])
+        _ = hub.deliver()
+        #expect(hub.got(1) == [])
+        #expect(hub.hub.announce(1).count == 2)
+        hub.push("c", [.everyone])
+        _ = hub.deliver()
+        #expect(hub.got(1) == ["c"])
+
+        hub.attach(2, "bob/phone", announced: false)
+        for number in 0...Hub.heldFramesMax { hub.push("p\(number)", [.user(UserID(fixed: "bob"))]) }
+        _ = hub.deliver()
+        #expect(hub.hub.overheld == [Shard.socket(2)])
+        #expect(hub.hub.announce(2).count == Hub.heldFramesMax)
+    }
+
+    @Test func `two sockets of one key both get it until one of them has gone`() {
+        var hub = Shard()
+        hub.attach(1, "alice/phone")
+        hub.attach(2, "alice/phone")
+        hub.push("a", [.key(UserKey(fixed: "alice/phone"))])
+        _ = hub.deliver()
+        _ = hub.hub.detach(1)
+        hub.push("b", [.key(UserKey(fixed: "alice/phone"))])
+        _ = hub.deliver()
+        #expect(hub.got(1) == ["a"])
+        #expect(hub.got(2) == ["a", "b"])
+    }
+
+    @Test func `nothing is left of who has gone`() {
+        var hub = Shard()
+        for slot in 0..<500 { hub.attach(slot, "user\(slot % 90)/k\(slot)", rooms: ["r\(slot % 11)"]) }
+        #expect(hub.hub.userCount == 90)
+        #expect(hub.hub.roomCount == 11)
+        for slot in 0..<500 {
+            let left = hub.hub.detach(slot)
+            #expect(left?.rooms == [RoomID(fixed: "r\(slot % 11)")])
+            #expect(left?.name == UserKey(fixed: "user\(slot % 90)/k\(slot)"))
+        }
+        #expect(hub.hub.userCount == 0)
+        #expect(hub.hub.roomCount == 0)
+        #expect(hub.hub.count == 0)
+    }
+}
+
+/// A hub whose sockets remember what they were sent.
+private struct Shard: FrameSink {
+    var hub = Hub()
+    var sent: [(socket: SocketID, frame: OutboundFrame)] = []
+
+    static func socket(_ slot: Int) -> SocketID { SocketID(loop: 0, slot: slot, generation: 1) }
+
+    mutating func attach(_ slot: Int, _ name: String, rooms: [String] = [], announced: Bool = true) {
+        hub.attach(Self.socket(slot), UserKey(fixed: name))
+        for room in rooms { _ = hub.join(slot, RoomID(fixed: room)) }
+        if announced { _ = hub.announce(slot) }
+    }
+
+    mutating func push(_ id: String, _ targets: [Target], exclude: [String] = []) {
+        let delivery = Delivery(
+            push: PushID(fixed: id),
+            message: Message(event: "e", payload: .json(Array("1".utf8))),
+            targets: targets,
+            exclude: exclude.map { UserKey(fixed: $0) }
+        )
+        hub.queue.append(DeliveryBatch([delivery], loops: 1))
+    }
+
+    mutating func deliver(budget: Int = 10_000) -> Bool {
+        var sink = Shard()
+        let isMore = hub.fanOut(budget: budget, to: &sink)
+        sent += sink.sent
+        return isMore
+    }
+
+    mutating func send(_ frame: borrowing OutboundFrame, to id: SocketID) -> SendOutcome {
+        sent.append((id, copy frame))
+        return .queued
+    }
+
+    func got(_ slot: Int) -> [String] { pushes(slot).map(\.0) }
+    func rooms(_ slot: Int) -> [RoomID?] { pushes(slot).map(\.1) }
+
+    private func pushes(_ slot: Int) -> [(String, RoomID?)] {
+        sent.filter { $0.socket == Self.socket(slot) }.compactMap { _, frame in
+            let bytes = UnsafeRawBufferPointer(start: frame.bytes.base, count: frame.bytes.count)
+            let payload = Array(bytes[(bytes[1] < 126 ? 2 : 4)...])
+            guard case .push(let id, _, let room) = try? ServerFrame.decode(payload) else { return nil }
+            return (id.description, room)
+        }
+    }
+}
