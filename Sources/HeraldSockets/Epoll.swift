@@ -2,8 +2,8 @@ import Glibc
 
 /// An epoll instance, and the events of its last wait.
 ///
-/// Swift's Glibc module leaves out <sys/epoll.h>, so `epoll_event` is laid out by hand, here and nowhere else,
-/// and the functions come from `LinuxCalls`.
+/// Swift's Glibc module leaves out <sys/epoll.h>, so `epoll_event` is laid out by hand, here and nowhere
+/// else, and the functions come from `LinuxCalls`.
 struct Epoll: ~Copyable {
     /// Owned: made in `init`, closed in `deinit`.
     let descriptor: Int32

@@ -77,7 +77,8 @@ extension EventLoop where Handler: ~Copyable {
                 guard table.slot(index).pointee.lifecycle == .open else { continue }
                 table.counters.messagesIn += 1
                 let id = table.slot(index).pointee.id
-                // Lent for the call: the read buffer is the loop's, and a slot is freed at the turn's end only.
+                // Lent for the call: the read buffer is the loop's, and a slot is freed at the turn's end
+                // only.
                 handler.messageReceived(
                     bytes(body, index, received).bytes,
                     kind: kind,

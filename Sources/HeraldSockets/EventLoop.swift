@@ -114,7 +114,8 @@ struct EventLoop<Handler: SocketHandler & ~Copyable>: ~Copyable {
 
     // MARK: The end of a turn
 
-    /// Writes, tells, frees. What the handler queues in here leaves with the next turn, which then comes at once.
+    /// Writes, tells, frees. What the handler queues in here leaves with the next turn, which then comes at
+    /// once.
     private mutating func settle() {
         tellClosings()
         table.flushDirty()

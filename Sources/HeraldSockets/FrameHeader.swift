@@ -67,9 +67,11 @@ struct FrameHeader: Equatable {
         )
     }
 
-    /// What is wrong with the first two bytes alone, so that garbage is refused before a length is waited for.
+    /// What is wrong with the first two bytes alone, so that garbage is refused before a length is waited
+    /// for.
     static func violation(first: UInt8, second: UInt8) -> FrameViolation? {
-        // No extension is negotiated, so all three bits are reserved. permessage-deflate would claim 0x40 here.
+        // No extension is negotiated, so all three bits are reserved. permessage-deflate would claim 0x40
+        // here.
         guard first & 0x70 == 0 else { return .reservedBits }
         guard let opcode = Opcode(rawValue: first & 0x0F) else { return .unknownOpcode }
         guard second & 0x80 != 0 else { return .unmasked }

@@ -1,7 +1,7 @@
 /// Spreads the pings of all sockets evenly over the interval; decisions only.
 ///
-/// A cursor goes round the slots once per interval, so no socket needs a timer of its own to be pinged by, and
-/// sockets that came in one storm are not pinged in one.
+/// A cursor goes round the slots once per interval, so no socket needs a timer of its own to be pinged by,
+/// and sockets that came in one storm are not pinged in one.
 struct PingPacer {
     private let intervalNanoseconds: UInt64
     private var cursor = 0

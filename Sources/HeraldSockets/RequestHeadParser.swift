@@ -1,5 +1,5 @@
-/// Turns the bytes of a whole head into an `HTTPRequestHead`, strictly (RFC 9112): what two parsers could read in
-/// two ways is refused, not repaired.
+/// Turns the bytes of a whole head into an `HTTPRequestHead`, strictly (RFC 9112): what two parsers could
+/// read in two ways is refused, not repaired.
 struct RequestHeadParser {
     private let bytes: [UInt8]
     private var position = 0

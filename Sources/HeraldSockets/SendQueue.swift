@@ -14,8 +14,8 @@ struct SendQueue: ~Copyable {
     private var ringCapacity: UInt32 = 0
     private var firstSent: UInt32 = 0
 
-    /// What a waiting frame holds besides its bytes: object (32), heap headers (16), reference (8), rounded up.
-    /// Counted, so that a queue of tiny frames is bounded too.
+    /// What a waiting frame holds besides its bytes: object (32), heap headers (16), reference (8), rounded
+    /// up. Counted, so that a queue of tiny frames is bounded too.
     static let frameOverheadBytes = 64
 
     init() {}

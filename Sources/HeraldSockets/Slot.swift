@@ -2,8 +2,8 @@ import Glibc
 
 /// All that the engine holds of one connection, in the loop's slab.
 ///
-/// The queue, the readers and their spilled bytes are owned here and freed with it; the descriptor is closed by
-/// `SocketTable.end`. Timers are nodes of the loop's wheel, under the slot's number.
+/// The queue, the readers and their spilled bytes are owned here and freed with it; the descriptor is closed
+/// by `SocketTable.end`. Timers are nodes of the loop's wheel, under the slot's number.
 struct Slot: ~Copyable {
     /// The id of the present tenant, so that a stale one is told by one comparison.
     var id: SocketID

@@ -6,7 +6,8 @@ import Synchronization
 /// Loops share nothing but the port (the kernel spreads connections over their listeners, SO_REUSEPORT), the
 /// budget of queued bytes, and the counters they publish. Everything a loop's handler sees is its own.
 ///
-/// An engine starts once and is stopped with `stop`; one that is let go without is told to stop and left alone.
+/// An engine starts once and is stopped with `stop`; one that is let go without is told to stop and left
+/// alone.
 public final class SocketEngine<Handler: SocketHandler & ~Copyable>: Sendable {
     /// One port per loop, in the order of the loops. They work from the start on.
     public let ports: [LoopPort<Handler.Command>]

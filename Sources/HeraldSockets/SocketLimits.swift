@@ -17,8 +17,9 @@ public struct SocketLimits: Sendable {
     /// beyond: closed with 1008. 64 KiB in 25 s are 437 bare pings a second, and no honest client's.
     public var overheadBytesMax = 64 * 1024
 
-    /// Bytes waiting to be sent to one socket, 64 more counted for each frame; a frame that does not fit is dropped and the socket closed
-    /// with `overflowCode`. 1 MiB is some 7,000 pushes of 150 bytes: minutes of a phone's silence.
+    /// Bytes waiting to be sent to one socket, 64 more counted for each frame; a frame that does not fit is
+    /// dropped and the socket closed with `overflowCode`. 1 MiB is some 7,000 pushes of 150 bytes: minutes
+    /// of a phone's silence.
     public var sendQueueBytesMax = 1024 * 1024
     /// Close code for a full queue: 4000–4499 tells our clients to come back.
     public var overflowCode: UInt16 = 4001
@@ -44,7 +45,8 @@ public struct SocketLimits: Sendable {
     /// Bytes of the buffer into which a loop reads, one for all its sockets.
     public var readBufferBytes = 64 * 1024
 
-    /// Each socket is pinged this often, spread evenly over the interval. NAT boxes forget after 30 s and more.
+    /// Each socket is pinged this often, spread evenly over the interval. NAT boxes forget after 30 s and
+    /// more.
     public var pingInterval = Duration.seconds(25)
     /// A pinged socket that sends nothing at all for this long is closed: half-open connections are noticed
     /// after 35 s at most.

@@ -2,8 +2,8 @@ import Glibc
 
 /// The sockets of one loop: what a handler sends, closes and times with.
 ///
-/// It is lent to the handler, inout, for the length of a call, always on the loop's thread; there is no lock and
-/// nothing to share. Sending queues; the kernel is asked once per socket at the end of the turn.
+/// It is lent to the handler, inout, for the length of a call, always on the loop's thread; there is no lock
+/// and nothing to share. Sending queues; the kernel is asked once per socket at the end of the turn.
 ///
 /// Considered: a class per connection (a reference count and a run-time exclusivity check per access, 40 %
 /// of the time of a delivery in the NIO pipeline that was measured) and a growing array (moves every
@@ -127,7 +127,8 @@ extension SocketTable {
     public func isOpen(_ id: SocketID) -> Bool { openSlot(id) != nil }
 
     /// Stops reading from the socket, so that the peer comes to wait. Messages that were already read
-    /// (at most one read buffer) still arrive. Meanwhile the peer's pongs, its close and its end go unnoticed.
+    /// (at most one read buffer) still arrive. Meanwhile the peer's pongs, its close and its end go
+    /// unnoticed.
     public mutating func pauseReading(_ id: SocketID) {
         guard let index = openSlot(id), !slot(index).pointee.flags.contains(.isPaused) else { return }
         slot(index).pointee.flags.insert(.isPaused)

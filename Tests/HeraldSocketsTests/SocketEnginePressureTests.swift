@@ -74,7 +74,8 @@ import Testing
                 receiveBufferBytes: 4096
             )
             let largeID = try await harness.log.opened()
-            // 6 and 12 MB, of which the kernel takes up to 4 each: too much together, and enough without the larger.
+            // 6 and 12 MB, of which the kernel takes up to 4 each: too much together, and enough without the
+            // larger.
             let flood: [TestHandler.Command] = [
                 .flood(smallID, frames: 100, bytes: 60_000), .flood(largeID, frames: 200, bytes: 60_000),
             ]
