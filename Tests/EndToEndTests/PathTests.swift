@@ -1,4 +1,6 @@
 import Foundation
+import HeraldClient
+import HeraldCore
 import HeraldTesting
 import Testing
 
@@ -39,7 +41,7 @@ import Testing
     @Test func `redis-cli shows the mappings, they live on while the socket does, and go when it closes`()
         async throws
     {
-        let quick = ["HERALD_ROUTE_TTL": "6s", "HERALD_ROUTE_RENEWAL": "2s"]
+        let quick = ["HERALD_LIMITS_ROUTE_TTL": "6s", "HERALD_LIMITS_ROUTE_RENEWAL": "2s"]
         try await LocalHerald.run(nodes: 1, environment: quick) { herald in
             let user = "herald:user:{alice}"
             try await Witness.with([

@@ -17,6 +17,7 @@ final class Witness: Sendable {
 
     var pushes: [ReceivedPush] { memory.withLock { $0.pushes } }
     var ids: [String] { pushes.map(\.id.description) }
+    var count: Int { memory.withLock { $0.pushes.count } }
     var end: ConnectionEnd? { memory.withLock { $0.end } }
     var isOpen: Bool { end == nil }
 
