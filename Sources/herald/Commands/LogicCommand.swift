@@ -1,0 +1,94 @@
+import ArgumentParser
+import HeraldLogic
+import HeraldRedis
+import Logging
+import NIOCore
+import NIOPosix
+import ServiceLifecycle
+import UnixSignals
+
+struct LogicCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "logic",
+        abstract: "Runs one logic process: takes pushes over HTTP.",
+        discussion: "SIGTERM or SIGINT: no new connections, requests under way are answered, then it ends."
+    )
+
+    @Option(help: "Its name among its like (setting logic.name).") var name: String?
+    @Option(help: "Where to listen (setting logic.host).") var host: String?
+    @Option(help: "Where to listen; 0 for any free port (setting logic.port).") var port: String?
+    @OptionGroup var shared: SharedOptions
+
+    func run() async throws {
+        let settings = try shared.settings([
+            ("--name", "logic.name", name), ("--host", "logic.host", host), ("--port", "logic.port", port),
+        ])
+        StandardErrorLog.install(level: settings.level)
+        let name = settings.logic.name
+        try PortCheck.check(host: settings.logic.host, port: settings.logic.port, for: name)
+        let logger = Logger(label: name)
+        let group = MultiThreadedEventLoopGroup.singleton
+        let address = try settings.redisAddress()
+        let options = settings.linkOptions(name: "herald-\(name)", logger: logger)
+        do {
+            let link = try RedisLink(to: address, options: options, on: group.any())
+            let bus = RedisBus(
+                link: link,
+                address: address,
+                options: options,
+                on: group,
+                prefix: settings.redis.prefix
+            )
+            let routes = RedisRouteTable(link: link, prefix: settings.redis.prefix, logger: logger)
+            let logic = try Logic(
+                configuration: configuration(settings),
+                routes: routes,
+                bus: bus,
+                logger: logger
+            ) { port in
+                logger.info("listening", metadata: ["host": "\(settings.logic.host)", "port": "\(port)"])
+            }
+            try await Serving.run([link, logic], logger: logger)
+        } catch let error as LogicError {
+            throw Failure(Serving.isSettings(error) ? .usage : .failed, "logic cannot run: \(error)")
+        } catch let error as RedisError {
+            throw Failure(.unavailable, "logic cannot use Redis at \(address): \(error)")
+        }
+    }
+
+    private func configuration(_ settings: HeraldSettings) throws -> LogicConfiguration {
+        LogicConfiguration(
+            host: settings.logic.host,
+            port: settings.logic.port,
+            name: settings.logic.name,
+            limits: settings.limits,
+            http: settings.http,
+            apiKey: settings.logic.apiKey.isEmpty ? nil : try APIKey(settings.logic.apiKey)
+        )
+    }
+}
+
+/// What the servers have in common: services that live until a signal.
+enum Serving {
+    /// Runs services until one fails or a signal comes; the last is stopped first.
+    static func run(_ services: [any Service], logger: Logger) async throws {
+        var configuration = ServiceGroupConfiguration(
+            services: services.map {
+                .init(service: $0, successTerminationBehavior: .gracefullyShutdownGroup)
+            },
+            gracefulShutdownSignals: [.sigterm, .sigint],
+            logger: logger
+        )
+        // Longer than any drain that was asked for makes sense to a supervisor that waits 10 s or more.
+        configuration.maximumGracefulShutdownDuration = .seconds(30)
+        try await ServiceGroup(configuration: configuration).run()
+        logger.info("stopped")
+    }
+
+    static func isSettings(_ error: LogicError) -> Bool {
+        switch error {
+        case .keyMissing, .weakKey: true
+        case .cannotListen: false
+        }
+    }
+}

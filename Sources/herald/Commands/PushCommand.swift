@@ -1,0 +1,160 @@
+import ArgumentParser
+import HeraldClient
+import HeraldCore
+import HeraldWire
+
+struct PushCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "push",
+        abstract: "Pushes a message, and shows what became of it for each target.",
+        discussion: """
+            Examples:
+              herald push --user alice --event order.shipped --data '{"order":7}'
+              herald push --key alice/phone --room news --data @message.json
+              echo '"hi"' | herald push --all --data -
+
+            Exit codes: 0 every target was routed, 1 some target was not reached, 2 wrong usage or the push was \
+            refused, 69 logic is out of reach or cannot serve now.
+            """
+    )
+
+    @Option(
+        name: .customLong("user"),
+        help: ArgumentHelp("A user: all connections; repeatable.", valueName: "user")
+    )
+    var users: [String] = []
+    @Option(
+        name: .customLong("key"),
+        help: ArgumentHelp("One connection; repeatable.", valueName: "user/key")
+    )
+    var keys: [String] = []
+    @Option(
+        name: .customLong("room"),
+        help: ArgumentHelp("Everybody in a room; repeatable.", valueName: "room")
+    )
+    var rooms: [String] = []
+    @Flag(name: .customLong("all"), help: "Every connection there is.")
+    var everyone = false
+    @Option(
+        name: .customLong("exclude"),
+        help: ArgumentHelp("A connection that shall not get it; repeatable.", valueName: "user/key")
+    )
+    var excluded: [String] = []
+    @Option(help: "The event's name.") var event: String?
+    @Option(help: ArgumentHelp("The operation number.", valueName: "number")) var op: Int32?
+    @Option(
+        help: ArgumentHelp("The payload: JSON, @file, or - for standard input.", valueName: "json|@file|-")
+    )
+    var data: String?
+    @Option(help: ArgumentHelp("Where logic is.", valueName: "url"))
+    var url = "http://127.0.0.1:8080"
+    @Option(help: ArgumentHelp("How many seconds to wait for the answer.", valueName: "seconds"))
+    var timeout = 5.0
+    @Flag(help: "Print logic's answer as JSON.") var json = false
+
+    func validate() throws {
+        guard !targetNames.isEmpty || everyone else {
+            throw ValidationError("a push needs a target: --user, --key, --room or --all")
+        }
+        guard timeout > 0, timeout <= 3600 else {
+            throw ValidationError("--timeout must be from 0 to 3600 seconds")
+        }
+    }
+
+    private var targetNames: [String] { users + keys + rooms }
+
+    func run() async throws {
+        var limits = ClientLimits.standard
+        limits.requestTimeout = .milliseconds(Int64(timeout * 1000))
+        limits.connectTimeout = limits.requestTimeout
+        limits.lanesMax = 1
+        do {
+            let client = try HeraldPushClient(url: url, limits: limits)
+            let answer = try await client.push(request())
+            await client.shutdown()
+            show(answer)
+            guard answer.verdicts.allSatisfy({ $0.verdict == .routed }) else {
+                throw ExitCode(Failure.Code.no.rawValue)
+            }
+        } catch let error as ClientError {
+            throw Failure(error.mayRetry ? .unavailable : .usage, error.message)
+        } catch let error as InvalidIdentifier {
+            throw Failure(.usage, error.description)
+        }
+    }
+
+    private func request() throws -> PushRequest {
+        var targets: [Target] = []
+        for user in users { targets.append(.user(try UserID(user))) }
+        for key in keys { targets.append(.key(try UserKey(key))) }
+        for room in rooms { targets.append(.room(try RoomID(room))) }
+        if everyone { targets.append(.everyone) }
+        return PushRequest(
+            to: targets,
+            Message(event: event, op: op, payload: try payload()),
+            exclude: try excluded.map { try UserKey($0) }
+        )
+    }
+
+    private func payload() throws -> Payload? {
+        guard let data else { return nil }
+        let bytes: [UInt8]
+        do {
+            switch data {
+            case "-": bytes = try FileContents.bytes(of: "-")
+            case _ where data.hasPrefix("@"): bytes = try FileContents.bytes(of: String(data.dropFirst()))
+            default: bytes = Array(data.utf8)
+            }
+        } catch { throw Failure(.usage, "--data \(data) cannot be read: \(error)") }
+        do {
+            return .json(
+                try bytes.withUnsafeBytes { bytes in
+                    try JSONReader.read(bytes, depthMax: Limits.standard.jsonDepthMax) {
+                        reader throws(WireError) in
+                        try reader.raw()
+                    }
+                }
+            )
+        } catch let error as WireError {
+            throw Failure(
+                .usage,
+                "--data is not JSON (a text needs quotes, as in '\"hi\"'): \(error.message)"
+            )
+        }
+    }
+
+    private func show(_ answer: PushAnswer) {
+        guard !json else { return Console.say(PushJSON.encode(answer)) }
+        var table = TextTable("TARGET", "VERDICT", "NODES")
+        for verdict in answer.verdicts {
+            let nodes = verdict.nodes.map(\.description) + verdict.missed.map { "\($0) (missed)" }
+            table.add(
+                .init(verdict.target.words),
+                .init(verdict.verdict.description, verdict.verdict.colour),
+                .init(nodes.joined(separator: " "))
+            )
+        }
+        table.show()
+    }
+}
+
+extension Target {
+    fileprivate var words: String {
+        switch self {
+        case .user(let user): "user \(user)"
+        case .key(let key): "key \(key)"
+        case .room(let room): "room \(room)"
+        case .everyone: "all"
+        }
+    }
+}
+
+extension Verdict {
+    fileprivate var colour: Colour {
+        switch self {
+        case .routed: .good
+        case .offline: .warning
+        default: .bad
+        }
+    }
+}

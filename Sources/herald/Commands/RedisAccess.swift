@@ -1,0 +1,97 @@
+import HeraldCore
+import HeraldRedis
+import Logging
+import NIOCore
+import NIOPosix
+import ServiceLifecycle
+
+extension HeraldSettings {
+    /// Where Redis is and who we are there: user and password of their own settings go before those in the address.
+    func redisAddress() throws -> RedisAddress {
+        var address: RedisAddress
+        do { address = try RedisAddress(redis.url) } catch {
+            throw SettingsError(place: "redis.url", reason: error.message)
+        }
+        if !redis.username.isEmpty { address.user = redis.username }
+        if !redis.password.isEmpty { address.password = redis.password }
+        return address
+    }
+
+    /// `name`: what Redis shows in CLIENT LIST.
+    func linkOptions(name: String, logger: Logger) -> RedisLinkOptions {
+        var options = RedisLinkOptions(name: name, logger: logger)
+        options.limits = redis.link
+        options.tls = redis.tls
+        return options
+    }
+
+    var level: Logger.Level { Logger.Level(rawValue: log.level) ?? .info }
+}
+
+/// A link to Redis for a command that asks a few questions and ends.
+enum RedisSession {
+    /// Connects, lends the link, and closes it.
+    ///
+    /// `patience`: how long connecting may take.
+    /// Throws `Failure` with `unavailable` when Redis is out of reach.
+    static func open<Result: Sendable>(
+        _ settings: HeraldSettings,
+        patience: Duration = .seconds(3),
+        _ body: @escaping @Sendable (RedisLink) async throws -> Result
+    ) async throws -> Result {
+        let address = try settings.redisAddress()
+        var logger = Logger(label: "herald")
+        logger.logLevel = .critical
+        let link: RedisLink
+        do {
+            link = try RedisLink(
+                to: address,
+                options: settings.linkOptions(name: "herald-cli", logger: logger),
+                on: MultiThreadedEventLoopGroup.singleton.any()
+            )
+        } catch { throw Failure(.usage, error.message) }
+        return try await withThrowingTaskGroup(of: Result?.self) { group in
+            defer { group.cancelAll() }
+            group.addTask {
+                do { try await link.run() } catch let error as RedisError {
+                    throw Failure(.unavailable, "Redis at \(address) does not let us in: \(error)")
+                }
+                return nil
+            }
+            group.addTask {
+                do { try await Deadline.within(patience) { try await link.ready() } } catch is Deadline.Passed
+                {
+                    let reason = link.status.lastError.map { ": \($0)" } ?? ""
+                    throw Failure(.unavailable, "Redis at \(address) is out of reach\(reason)")
+                }
+                return try await body(link)
+            }
+            while let result = try await group.next() {
+                if let result { return result }
+            }
+            throw Failure(.unavailable, "the link to Redis at \(address) ended")
+        }
+    }
+}
+
+/// Bounds work by time.
+enum Deadline {
+    struct Passed: Error {}
+
+    /// - Throws: `Passed` when the work is not done in time; it is cancelled then.
+    static func within<Result: Sendable>(
+        _ limit: Duration,
+        _ body: @escaping @Sendable () async throws -> Result
+    ) async throws -> Result {
+        try await withThrowingTaskGroup(of: Result.self) { group in
+            defer { group.cancelAll() }
+            group.addTask { try await body() }
+            group.addTask {
+                try await Task.sleep(for: limit)
+                throw Passed()
+            }
+            guard let first = try await group.next() else { throw Passed() }
+            return first
+        }
+    }
+}

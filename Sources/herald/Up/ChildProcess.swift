@@ -1,0 +1,167 @@
+import CProcess
+import Glibc
+import Synchronization
+
+/// A process that this one started: on a thread of its own that lives as long as it does.
+///
+/// The thread starts it, waits for its end and tells of it. It has to be a thread, and to last: the kernel sends
+/// the parent-death signal (`TiedCommand`) when the *thread* that made the child ends, and the threads of Swift's
+/// pool come and go.
+final class ChildProcess: Sendable {
+    /// How a process ended.
+    enum Exit: Equatable, Sendable, CustomStringConvertible {
+        case code(Int32)
+        case signal(Int32)
+        /// It could not be started.
+        case never(String)
+
+        var description: String {
+            switch self {
+            case .code(let code): "ended with exit code \(code)"
+            case .signal(let number): "was killed by signal \(number) (\(String(cString: strsignal(number))))"
+            case .never(let reason): "could not be started: \(reason)"
+            }
+        }
+    }
+
+    let name: String
+    let logPath: String
+    private let state = Mutex(State())
+
+    private struct State {
+        var pid: pid_t?
+        var exit: Exit?
+    }
+
+    private struct Start {
+        var child: ChildProcess
+        var words: [String]
+        var started: @Sendable (pid_t) -> Void
+        var ended: @Sendable (Exit) -> Void
+    }
+
+    private init(name: String, logPath: String) {
+        self.name = name
+        self.logPath = logPath
+    }
+
+    /// Starts a program, tied to this process, with its output appended to a log.
+    ///
+    /// What it is given:
+    /// - `words`: the program (looked for in PATH) and its arguments.
+    /// - `started`: called with its pid, on its thread.
+    /// - `ended`: called once, on its thread.
+    static func start(
+        name: String,
+        words: [String],
+        logPath: String,
+        started: @escaping @Sendable (pid_t) -> Void,
+        ended: @escaping @Sendable (Exit) -> Void
+    ) -> ChildProcess {
+        let child = ChildProcess(name: name, logPath: logPath)
+        let tied = [Executable.path, "tied", "--parent", String(getpid()), "--"] + words
+        let start = Unmanaged.passRetained(
+            Box(Start(child: child, words: tied, started: started, ended: ended))
+        )
+        var thread = pthread_t()
+        let failure = pthread_create(
+            &thread,
+            nil,
+            { raw in
+                // Taken back from `passRetained` above: this thread is the one owner.
+                guard let raw else { return nil }
+                let start = Unmanaged<Box<Start>>.fromOpaque(raw).takeRetainedValue().value
+                start.child.live(start)
+                return nil
+            },
+            start.toOpaque()
+        )
+        guard failure == 0 else {
+            start.release()
+            child.end(.never(String(cString: strerror(failure))), ended)
+            return child
+        }
+        pthread_detach(thread)
+        return child
+    }
+
+    /// How it ended; nil while it lives.
+    var exit: Exit? { state.withLock { $0.exit } }
+
+    /// Sends it a signal, if it still lives: a pid that was waited for may be another's.
+    func signal(_ number: Int32) {
+        state.withLock { state in
+            if state.exit == nil, let pid = state.pid { kill(pid, number) }
+        }
+    }
+
+    private func live(_ start: Start) {
+        let pid: pid_t
+        do { pid = try Self.spawn(start.words, logPath: logPath) } catch {
+            return end(.never(error.description), start.ended)
+        }
+        state.withLock { $0.pid = pid }
+        start.started(pid)
+        // Waits without reaping, so that `signal` never meets a pid that was given away.
+        var info = siginfo_t()
+        while waitid(P_PID, id_t(pid), &info, WEXITED | WNOWAIT) < 0, errno == EINTR {}
+        var status: Int32 = 0
+        state.withLock { state in
+            while waitpid(pid, &status, 0) < 0, errno == EINTR {}
+            state.exit = status & 0x7F == 0 ? .code(status >> 8 & 0xFF) : .signal(status & 0x7F)
+        }
+        if let exit { start.ended(exit) }
+    }
+
+    private func end(_ exit: Exit, _ ended: (Exit) -> Void) {
+        state.withLock { $0.exit = exit }
+        ended(exit)
+    }
+
+    private struct SpawnError: Error, CustomStringConvertible {
+        var description: String
+    }
+
+    /// In a process group of its own, so that Ctrl-C in a terminal reaches only `up`, which stops all in order.
+    private static func spawn(_ words: [String], logPath: String) throws(SpawnError) -> pid_t {
+        var actions = posix_spawn_file_actions_t()
+        posix_spawn_file_actions_init(&actions)
+        defer { posix_spawn_file_actions_destroy(&actions) }
+        posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0)
+        posix_spawn_file_actions_addopen(
+            &actions,
+            STDOUT_FILENO,
+            logPath,
+            O_WRONLY | O_CREAT | O_APPEND,
+            0o644
+        )
+        posix_spawn_file_actions_adddup2(&actions, STDOUT_FILENO, STDERR_FILENO)
+        cprocess_close_from(&actions, STDERR_FILENO + 1)
+        var attributes = posix_spawnattr_t()
+        posix_spawnattr_init(&attributes)
+        defer { posix_spawnattr_destroy(&attributes) }
+        var none = sigset_t()
+        sigemptyset(&none)
+        posix_spawnattr_setsigmask(&attributes, &none)
+        var all = sigset_t()
+        sigfillset(&all)
+        posix_spawnattr_setsigdefault(&attributes, &all)
+        posix_spawnattr_setpgroup(&attributes, 0)
+        let flags = POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETPGROUP
+        posix_spawnattr_setflags(&attributes, Int16(flags))
+        var arguments = words.map { strdup($0) }
+        defer { for argument in arguments { free(argument) } }
+        arguments.append(nil)
+        var pid: pid_t = 0
+        let failure = posix_spawn(&pid, words[0], &actions, &attributes, arguments, environ)
+        guard failure == 0 else { throw SpawnError(description: String(cString: strerror(failure))) }
+        return pid
+    }
+}
+
+/// Carries a value through a C pointer.
+private final class Box<Value> {
+    let value: Value
+
+    init(_ value: Value) { self.value = value }
+}

@@ -1,0 +1,51 @@
+import HeraldCore
+import HeraldWire
+import Testing
+
+@testable import HeraldClient
+
+@Suite struct PushRequestTests {
+    @Test func `logic reads what is written`() throws {
+        let targets: [Target] = [
+            .user(try UserID("alice")), .user(try UserID("böb")), .key(try UserKey("alice/phone")),
+            .room(try RoomID("n\"ws")),
+            .everyone,
+        ]
+        let exclude = [try UserKey("bob/tv")]
+        for payload in [Payload.json(Array(#"{"a":[1]}"#.utf8)), .binary([0, 255]), nil] {
+            let message = Message(event: "e", op: -7, payload: payload)
+            let bytes = PushRequest(to: targets, message, exclude: exclude).encoded()
+            let push = try PushJSON.decode(bytes, id: try PushID("x"), limits: .standard)
+            #expect(push.targets == targets)
+            #expect(push.message == message)
+            #expect(push.exclude == Set(exclude))
+        }
+    }
+
+    @Test func `what logic answers is read`() throws {
+        let node = try NodeID("cloud-1")
+        let answer = PushAnswer(
+            id: try PushID("p1"),
+            verdicts: [
+                TargetVerdict(target: .user(try UserID("a")), verdict: .routed, nodes: [node]),
+                TargetVerdict(target: .key(try UserKey("a/b")), verdict: .offline),
+                TargetVerdict(target: .room(try RoomID("r")), verdict: .unreachable, missed: [node]),
+                TargetVerdict(target: .everyone, verdict: .routed),
+            ]
+        )
+        #expect(try PushAnswer(answer: PushJSON.encode(answer)) == answer)
+    }
+
+    @Test func `fields of a newer logic are passed over`() throws {
+        let text = #"{"id":"p","took":{"ms":1},"verdicts":[{"user":"a","verdict":"routed","since":[1]}]}"#
+        #expect(try PushAnswer(answer: Array(text.utf8)).verdicts.count == 1)
+    }
+
+    @Test(arguments: [
+        "", "[]", #"{"verdicts":[]}"#, #"{"id":"p","verdicts":[{"verdict":"routed"}]}"#,
+        #"{"id":"p","verdicts":[{"user":"a","verdict":"eaten"}]}"#,
+    ])
+    func `what is no answer is refused`(text: String) {
+        #expect(throws: WireError.self) { try PushAnswer(answer: Array(text.utf8)) }
+    }
+}
