@@ -24,6 +24,7 @@ where Time.Duration == Duration {
     private let deadline: Duration
     private let clock: Time
     private let began: Time.Instant
+    private let executor: (any TaskExecutor)?
     private let logger: Logger
     private let queue: Mutex<PushQueue>
     private let wakeUps: AsyncStream<Void>
@@ -35,6 +36,7 @@ where Time.Duration == Duration {
     ///   - sender: this process's name, as envelopes carry it.
     ///   - limits: how many pushes may wait, and how long.
     ///   - clock: what deadlines and durations are measured with.
+    ///   - executor: where its tasks run; nil for Swift's own pool.
     ///   - logger: for what only the operator can mend.
     public convenience init(
         table: Table,
@@ -42,10 +44,19 @@ where Time.Duration == Duration {
         sender: String,
         limits: Limits = .standard,
         clock: Time,
+        executor: (any TaskExecutor)? = nil,
         logger: Logger
     ) {
         let bounds = PushQueue.Bounds(waitingMax: limits.pushesWaitingMax, deadline: limits.pushDeadline)
-        self.init(table: table, bus: bus, sender: sender, bounds: bounds, clock: clock, logger: logger)
+        self.init(
+            table: table,
+            bus: bus,
+            sender: sender,
+            bounds: bounds,
+            clock: clock,
+            executor: executor,
+            logger: logger
+        )
     }
 
     init(
@@ -54,6 +65,7 @@ where Time.Duration == Duration {
         sender: String,
         bounds: PushQueue.Bounds,
         clock: Time,
+        executor: (any TaskExecutor)? = nil,
         logger: Logger
     ) {
         self.table = table
@@ -62,6 +74,7 @@ where Time.Duration == Duration {
         self.deadline = bounds.deadline
         self.clock = clock
         self.began = clock.now
+        self.executor = executor
         self.logger = logger
         self.queue = Mutex(PushQueue(bounds))
         (wakeUps, wakeUp) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
@@ -123,10 +136,12 @@ where Time.Duration == Duration {
     /// then those that are left are refused. Once only.
     public func run() async {
         await withGracefulShutdownHandler {
-            await withTaskGroup(of: Void.self) { group in
-                group.addTask { await self.expireLate() }
-                await self.takeTurns()
-                group.cancelAll()
+            await withTaskExecutorPreference(executor) {
+                await withTaskGroup(of: Void.self) { group in
+                    group.addTask { await self.expireLate() }
+                    await self.takeTurns()
+                    group.cancelAll()
+                }
             }
         } onGracefulShutdown: {
             if self.queue.withLock({ $0.drain() }) { self.wakeUp.yield() }
