@@ -98,6 +98,7 @@ public final class CloudNode<Routes: RouteTable, LeaseRoutes: RouteTable, Channe
 
     // For tests.
     var loopValues: LoopGauges.Values { context.loopValues }
+    var socketCounters: SocketCounters { engine.counters }
     var inboxCounts: BusInbox.Counts { inbox.counts }
     var keeperCounts: RouteKeeper.StateMachine.Counts { keeper.snapshot.counts }
     var currentLease: Lease? { status.current.lease }

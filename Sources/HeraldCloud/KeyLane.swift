@@ -34,6 +34,9 @@ struct KeyLane: Hashable, Sendable {
     private(set) var residue: Residue?
     /// An announced session that was told to close for a newer one and has not closed yet.
     private(set) var leaving: SocketID?
+    /// A session of another node that lost the key to a bind of ours which was not wanted any more when its answer
+    /// came. It is told once a newer claim of ours is bound, and left alone if there is none.
+    private(set) var displaced: SessionID?
     private var isRenewalDue = false
     private var doubtUntil = Moment.past
 
@@ -168,7 +171,9 @@ struct KeyLane: Hashable, Sendable {
         case .bound(let route, let replaced):
             forgetResidue(at: now, rules)
             let mapping = Mapping(incarnation: incarnation, counter: session.counter, epoch: route.epoch)
+            let foreign = replaced?.node == node ? nil : replaced
             guard isWanted else {
+                if let foreign { displaced = foreign }
                 leave(mapping, at: now, rules)
                 isRenewalDue = holder != nil
                 return
@@ -177,7 +182,10 @@ struct KeyLane: Hashable, Sendable {
             dismissHolder(&effects)
             holder = Holder(session: session, mapping: mapping, isAnnounced: leaving == nil)
             if leaving == nil { effects.append(.announce(session.socket)) }
-            if let replaced, replaced.node != node { effects.append(.tell(replaced)) }
+            for loser in [displaced, foreign] {
+                if let loser { effects.append(.tell(loser)) }
+            }
+            displaced = nil
         case .refused:
             forgetResidue(at: now, rules)
             if isWanted {
@@ -219,6 +227,7 @@ struct KeyLane: Hashable, Sendable {
     mutating func unbindAnswered(at now: Moment, _ rules: Rules) {
         guard case .unbind(let mapping) = call else { return }
         call = nil
+        displaced = nil
         if holder?.mapping == mapping {
             holder?.isLifted = true
         } else {

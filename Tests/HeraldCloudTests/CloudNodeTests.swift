@@ -1,4 +1,5 @@
 import HeraldCore
+import HeraldSockets
 import HeraldTesting
 import HeraldWire
 import Testing
@@ -147,8 +148,9 @@ struct CloudNodeTests {
                 }
                 group.addTask {
                     // All but one are told; the last hears a push.
-                    try await eventually("one is left") {
-                        nodes.reduce(0) { $0 + $1.node.loopValues.sessions } == 1
+                    try await eventually("one of all is left") {
+                        nodes.reduce(0) { $0 + $1.node.socketCounters.opened } == clients.count
+                            && nodes.reduce(0) { $0 + $1.node.loopValues.sessions } == 1
                     }
                     for node in nodes { try await node.push("p", to: [.user(UserID(fixed: "alice"))]) }
                 }

@@ -46,6 +46,20 @@ struct KeyLaneTests {
         )
     }
 
+    @Test func `the one replaced by a bind that was superseded meanwhile is told with the next`() {
+        var lane = Transcript()
+        lane.claim(1)
+        _ = lane.next()
+        lane.claim(2)
+        #expect(lane.bound(epoch: 100, replaced: lane.foreign) == [])
+        _ = lane.next()
+        #expect(
+            lane.bound(epoch: 101, replaced: lane.route(1, epoch: 100).session) == [
+                .announce(lane.socket(2)), .tell(lane.foreign),
+            ]
+        )
+    }
+
     @Test func `a newer session is announced only when the older one has closed`() {
         var lane = Transcript.live(1, epoch: 100)
         #expect(lane.claim(2) == [])
