@@ -31,8 +31,8 @@ import Testing
         #expect(sha1Hex([]) == "da39a3ee5e6b4b0d3255bfef95601890afd80709")
         #expect(sha1Hex(Array("abc".utf8)) == "a9993e364706816aba3e25717850c26c9cd0d89d")
         #expect(sha1Hex(Array("return 1".utf8)) == "e0e1f9fabfc9d4800c877a703b823ac0578ff8db")
-        let long = sha1Hex([UInt8](repeating: UInt8(ascii: "a"), count: 1_000_000))
-        #expect(long == "34aa973cd4c4daa4f61eeb2bdbad27316534016f")
+        let long = sha1Hex([UInt8](repeating: UInt8(ascii: "a"), count: 1000))
+        #expect(long == "291e9a6c66994949b57ba5e650361e98fc36b1ba")
     }
 
     static func packWithHiredis(_ words: [String]) -> [UInt8] {

@@ -62,7 +62,7 @@ import Testing
     }
 
     @Test func `a huge bulk string comes through whole`() throws {
-        let size = 20 * 1024 * 1024
+        let size = 4 * 1024 * 1024
         let reader = try RedisReader(replyBytesMax: size + 16)
         try feed(reader, "$\(size)\r\n".utf8)
         let piece = [UInt8](repeating: 7, count: 64 * 1024)
@@ -75,7 +75,7 @@ import Testing
             Issue.record("no string")
             return
         }
-        #expect(bytes.count == size && bytes.allSatisfy { $0 == 7 })
+        #expect(bytes == [UInt8](repeating: 7, count: size))
         #expect(try reader.next() == .integer(1))
     }
 
@@ -115,7 +115,7 @@ import Testing
     @Test func `damaged streams are read or refused, and no more`() throws {
         let stream = Array(Self.replies.map(\.0).joined().utf8)
         var random = Dice(state: 42)
-        for _ in 0..<3000 {
+        for _ in 0..<1000 {
             var damaged = stream
             for _ in 0..<Int.random(in: 1...4, using: &random) {
                 let index = Int.random(in: 0..<damaged.count, using: &random)

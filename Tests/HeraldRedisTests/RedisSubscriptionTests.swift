@@ -58,7 +58,8 @@ struct RedisSubscriptionTests {
             try await withLink(to: redis.url) { link async throws in
                 try await withSubscription(to: redis.url, ["a"]) { _, events async throws in
                     _ = await events.take { _ in true }
-                    let payload = (0..<3_000_000).map { UInt8(truncatingIfNeeded: $0) }
+                    let payload = Array(repeating: Array(0...255 as ClosedRange<UInt8>), count: 12_000)
+                        .flatMap { $0 }
                     try await link.send(RedisCommand("PUBLISH", "a", .bytes(payload)))
                     #expect(await events.take { _ in true } == [.messages([payload], channel: "a")])
                 }

@@ -9,12 +9,14 @@ extension RedisRouteTable {
         _ profile: NodeProfile,
         lease duration: Duration
     ) async throws(RouteTableError) -> Lease {
+        let last = state.withLock { $0.given[profile.id]?.number ?? 0 }
         let command = RedisScript.nodeRegister.call(
             keys: [keys.node(profile.id)],
             [
                 .integer(duration.wholeMilliseconds), .text(String(UInt64.random(in: 1 ... .max), radix: 36)),
                 .text(profile.url), .text(profile.region), .integer(Int64(profile.weight)),
                 .text(profile.version),
+                .text(String(last)),
             ]
         )
         let asked = Moment.now
@@ -36,6 +38,7 @@ extension RedisRouteTable {
             incarnation: incarnation,
             deadline: RedisTime(milliseconds: UInt64(clamping: deadline))
         )
+        state.withLock { $0.given[profile.id] = incarnation }
         await took(lease, for: duration, asked: asked)
         return lease
     }

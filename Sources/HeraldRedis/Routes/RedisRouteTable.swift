@@ -23,6 +23,8 @@ public final class RedisRouteTable: RouteTable {
     struct State {
         var cache = NodeLeaseCache()
         var clock = RedisClockEstimate()
+        /// The last incarnation that each node registered here was given; usually one node.
+        var given: [NodeID: Incarnation] = [:]
     }
 
     /// A table over a link that somebody else runs. The prefix goes before every key's name.

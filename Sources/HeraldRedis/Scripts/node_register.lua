@@ -7,6 +7,7 @@
 -- ARGV[4]  region
 -- ARGV[5]  weight
 -- ARGV[6]  version
+-- ARGV[7]  the last incarnation that the caller had, 0 when it had none: Redis may have lost it
 -- Reply    {1, incarnation, deadline}; or {0, incarnation, url, milliseconds left} of who holds the lease
 --
 -- The hash outlives the lease by an hour, for its incarnation alone: so the next one is larger even when Redis's
@@ -20,7 +21,7 @@ local incarnation, deadline = tonumber(stored[1] or 0), tonumber(stored[2] or 0)
 if deadline > now then
     if stored[3] ~= ARGV[2] then return { 0, incarnation, stored[4] or '', deadline - now } end
 else
-    incarnation = math.max(now, incarnation + 1)
+    incarnation = math.max(now, incarnation + 1, tonumber(ARGV[7]) + 1)
 end
 
 deadline = now + tonumber(ARGV[1])
