@@ -39,6 +39,7 @@ public struct CloudConfiguration: Sendable {
                     + "::1"
             )
         }
+        guard (0...65_535).contains(port) else { throw .configuration("port is \(port): give 0 to 65535") }
         guard weight >= 1 else { throw .configuration("weight is \(weight) and must be at least 1") }
         guard limits.routeRenewal < limits.routeTTL, limits.leaseRenewal < limits.leaseTTL else {
             throw .configuration("a route and a lease must be renewed before they end")

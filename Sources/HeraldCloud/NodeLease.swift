@@ -108,12 +108,20 @@ struct NodeLease<Routes: RouteTable>: Sendable {
         }
     }
 
-    /// The task may have been cancelled, so this stands outside of what was.
+    /// Gives the lease back, so that the next run need not wait for it.
     private func leave() async {
         guard let lease = status.current.lease else { return }
-        do throws(RouteTableError) {
-            try await routes.leave(lease)
-        } catch {
+        // A task of its own, waited for here: this one may be cancelled (the port was taken, a part failed), and a
+        // cancelled task cannot ask Redis for anything.
+        let leaving = Task { [routes] () async -> RouteTableError? in
+            do throws(RouteTableError) {
+                try await routes.leave(lease)
+                return nil
+            } catch {
+                return error
+            }
+        }
+        if let error = await leaving.value {
             // It lapses by itself.
             logger.debug("The lease could not be given back", metadata: ["error": "\(error)"])
         }

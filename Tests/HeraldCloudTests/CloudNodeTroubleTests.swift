@@ -22,6 +22,7 @@ struct CloudNodeTroubleTests {
             try await node.push("p", to: [.user(UserID(fixed: "alice"))])
             #expect(try await client.push() == "p")
             node.routes.isUnavailable = false
+            try await eventually("it is ready again") { try await node.ready() == "ready\n" }
             let late = try await RawClient.connected(port: node.port, "/ws?user=bob&key=phone")
             #expect(try await late.isQuiet())
         }

@@ -7,6 +7,9 @@ import Testing
 
 /// Random schedules over two nodes' keepers and one table: calls that are late, lost, or happen after they were
 /// given up; clients that come and go; leases and data that are lost. Each is replayed by its seed.
+///
+/// One after the other: they compute without a pause, and the nodes of other tests need a thread meanwhile.
+@Suite(.serialized)
 struct RouteKeeperScheduleTests {
     @Test(arguments: 1...200)
     func `once all has settled each live session has its route, and no other`(seed: Int) async throws {

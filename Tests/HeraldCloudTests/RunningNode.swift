@@ -80,7 +80,7 @@ func withNodes(
     let running = nodes
     try await withThrowingTaskGroup(of: Void.self) { group in
         for node in running { group.addTask { try await node.group.run() } }
-        try await eventually("the nodes listen") { running.allSatisfy { $0.port != 0 } }
+        try await eventually("the nodes listen", within: .seconds(60)) { running.allSatisfy { $0.port != 0 } }
         do {
             try await body(running)
         } catch {
