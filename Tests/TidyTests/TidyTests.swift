@@ -96,10 +96,10 @@ enum Arrows {
         ],
     ]
 
-    /// The modules whose arrows are ours to decide; all of SwiftNIO counts as one.
+    /// The modules whose arrows are ours to decide; all of SwiftNIO counts as one, and so does Hummingbird.
     static func watched(_ module: String) -> Bool {
-        module.hasPrefix("Herald") || module.hasPrefix("Foundation") || module.hasPrefix("Hummingbird")
-            || ["CHiredis", "ArgumentParser", "Yams", "NIO", "Configuration"].contains(module)
+        module.hasPrefix("Herald") || module.hasPrefix("Foundation")
+            || ["CHiredis", "ArgumentParser", "Yams", "NIO", "Hummingbird"].contains(module)
     }
 
     static func imports(of file: SourceTree.File) -> [String] {
@@ -113,7 +113,7 @@ enum Arrows {
                 !["struct", "class", "enum", "func"].contains($0)
             }
             let name = String(module?.prefix { $0 != "." } ?? "")
-            return name.hasPrefix("NIO") ? "NIO" : name
+            return ["NIO", "Hummingbird"].first(where: name.hasPrefix) ?? name
         }
     }
 
