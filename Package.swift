@@ -30,7 +30,6 @@ let package = Package(
         .systemLibrary(
             name: "CHiredis",
             path: "Modules/CHiredis",
-            pkgConfig: "hiredis",
             providers: [.apt(["libhiredis-dev"])]
         ),
         .systemLibrary(name: "CProcess", path: "Modules/CProcess"),
