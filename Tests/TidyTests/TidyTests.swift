@@ -91,7 +91,9 @@ enum Arrows {
         "HeraldCloud": ["HeraldCore", "HeraldWire", "HeraldSockets", "NIO"],
         "HeraldClient": ["HeraldCore", "HeraldWire", "NIO"],
         "herald": [
-            "HeraldCore", "HeraldWire", "HeraldRedis", "HeraldLogic", "HeraldCloud", "HeraldClient", "NIO",
+            "HeraldCore", "HeraldWire", "HeraldRedis", "HeraldLogic", "HeraldSockets", "HeraldCloud",
+            "HeraldClient",
+            "NIO",
             "ArgumentParser", "Yams", "Foundation", "FoundationEssentials",
         ],
     ]
