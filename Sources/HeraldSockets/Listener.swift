@@ -1,9 +1,9 @@
+import CEpoll
 import Glibc
 
 /// A listening socket of one loop, and the descriptor held in reserve for the day there are none left.
 struct Listener: ~Copyable {
     let descriptor: Int32
-    private let calls: LinuxCalls
     /// /dev/null, given up for a moment to accept and close a connection that cannot be served.
     private var reserve: Int32
 
@@ -24,21 +24,13 @@ struct Listener: ~Copyable {
     ///   - host: a numeric address.
     ///   - port: 0 lets the kernel choose.
     ///   - backlog: the kernel's queue.
-    ///   - calls: libc's; a test's when it is to run out of descriptors.
     /// - Throws: when the address cannot be had.
-    init(
-        host: String,
-        port: Int,
-        backlog: Int,
-        calls: LinuxCalls? = .loaded
-    ) throws(SocketEngineError) {
+    init(host: String, port: Int, backlog: Int) throws(SocketEngineError) {
         guard let address = SocketAddress(host: host, port: port) else {
             throw .configuration("not a numeric address and port: \(host) \(port)")
         }
-        guard let calls else { throw .resources("find accept4 in libc", errno: ENOSYS) }
         let attempt = "listen on \(host):\(port)"
-        let kind = Int32(SOCK_STREAM.rawValue) | LinuxCalls.nonBlocking | LinuxCalls.closeOnExecute
-        let socket = Glibc.socket(address.family, kind, 0)
+        let socket = Glibc.socket(address.family, Int32(SOCK_STREAM.rawValue) | Self.flags, 0)
         guard socket >= 0 else { throw .listen(attempt, errno: errno) }
         var one: Int32 = 1
         let size = socklen_t(MemoryLayout<Int32>.size)
@@ -53,7 +45,6 @@ struct Listener: ~Copyable {
             Glibc.listen(socket, Int32(clamping: backlog)) == 0
         else { throw Self.failed(attempt, socket) }
         descriptor = socket
-        self.calls = calls
         reserve = Self.openReserve()
     }
 
@@ -65,25 +56,27 @@ struct Listener: ~Copyable {
     /// The port it listens on.
     var port: Int { SocketAddress.local(descriptor)?.peer.port ?? 0 }
 
-    mutating func accept() -> Accepted {
-        let connection = take()
+    /// - Parameter take: from the listener's descriptor to a connection's, or -1 with errno. accept4(2), but
+    ///   for a test that runs out of descriptors.
+    mutating func accept(_ take: (Int32) -> Int32 = Self.take) -> Accepted {
+        let connection = take(descriptor)
         if connection >= 0 { return .connection(connection) }
         return switch errno {
         case EAGAIN: .none
-        case EMFILE, ENFILE, ENOBUFS, ENOMEM: .exhausted(isStuck: !turnAway())
+        case EMFILE, ENFILE, ENOBUFS, ENOMEM: .exhausted(isStuck: !turnAway(take))
         // The client gave up while it waited, or the network failed for it alone (accept(2)).
         default: .lost
         }
     }
 
     /// - Returns: whether a connection was taken from the queue.
-    private mutating func turnAway() -> Bool {
+    private mutating func turnAway(_ take: (Int32) -> Int32) -> Bool {
         guard reserve >= 0 else {
             reserve = Self.openReserve()
             return false
         }
         Glibc.close(reserve)
-        let connection = take()
+        let connection = take(descriptor)
         if connection >= 0 {
             let answer = RequestRefusal.full.answer(retryAfterSeconds: 5).encoded()
             _ = Glibc.send(connection, answer, answer.count, Int32(MSG_NOSIGNAL))
@@ -93,9 +86,10 @@ struct Listener: ~Copyable {
         return connection >= 0
     }
 
-    private func take() -> Int32 {
-        calls.accept(descriptor, nil, nil, LinuxCalls.nonBlocking | LinuxCalls.closeOnExecute)
-    }
+    static func take(_ listener: Int32) -> Int32 { cepoll_accept(listener, flags) }
+
+    /// Of the listener and of what it accepts.
+    private static let flags = Int32(SOCK_NONBLOCK.rawValue | SOCK_CLOEXEC.rawValue)
 
     private static func openReserve() -> Int32 { open("/dev/null", O_RDONLY | O_CLOEXEC) }
 

@@ -1,3 +1,4 @@
+import CEpoll
 import Glibc
 import Synchronization
 
@@ -42,8 +43,7 @@ final class LoopMailbox<Command: Sendable>: Sendable {
 
     /// Without a descriptor to be had the mailbox is unusable, which `SocketEngine.start` reports.
     init(backlogMax: Int) {
-        let flags = LinuxCalls.closeOnExecute | LinuxCalls.nonBlocking
-        descriptor = LinuxCalls.loaded?.createEventDescriptor(0, flags) ?? -1
+        descriptor = eventfd(0, Int32(EFD_CLOEXEC | EFD_NONBLOCK))
         self.backlogMax = backlogMax
     }
 

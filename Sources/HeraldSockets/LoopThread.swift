@@ -1,3 +1,4 @@
+import CEpoll
 import Glibc
 import Synchronization
 
@@ -45,7 +46,7 @@ private func runWork(_ context: UnsafeMutableRawPointer?) -> UnsafeMutableRawPoi
     var signals = sigset_t()
     sigfillset(&signals)
     pthread_sigmask(SIG_BLOCK, &signals, nil)
-    _ = LinuxCalls.loaded?.nameThread(pthread_self(), work.name)
+    cepoll_name_thread(pthread_self(), work.name)
     work.body()
     work.group.finished()
     return nil

@@ -1,11 +1,7 @@
 import Glibc
-import Synchronization
 import Testing
 
 @testable import HeraldSockets
-
-/// How often the accept below is still to fail for want of descriptors. One test uses it.
-private let failuresLeft = Atomic<Int>(0)
 
 @Suite struct ListenerTests {
     private func isAlive(_ accepted: Listener.Accepted) -> Int32? {
@@ -35,27 +31,35 @@ private let failuresLeft = Atomic<Int>(0)
 
     @Test func `without descriptors a connection is turned away with a word, and the next is served`() throws
     {
-        var listener = try Listener(host: "127.0.0.1", port: 0, backlog: 8, calls: try exhausted())
+        var listener = try Listener(host: "127.0.0.1", port: 0, backlog: 8)
         let port = listener.port
+        var failuresLeft = 0
+        func take(_ listener: Int32) -> Int32 {
+            guard failuresLeft > 0 else { return Listener.take(listener) }
+            failuresLeft -= 1
+            errno = EMFILE
+            return -1
+        }
+
         // The first accept fails; the one made with the reserve's descriptor succeeds.
-        failuresLeft.store(1, ordering: .relaxed)
+        failuresLeft = 1
         let refused = try TestClient(port: port)
-        let outcome = listener.accept()
+        let outcome = listener.accept(take)
         #expect(outcome == .exhausted(isStuck: false))
         #expect(try refused.head().hasPrefix("HTTP/1.1 503 "))
         #expect(try refused.rest().isEmpty == false)
 
         let served = try TestClient(port: port)
-        let descriptor = try #require(isAlive(listener.accept()))
+        let descriptor = try #require(isAlive(listener.accept(take)))
         close(descriptor)
         #expect(try served.isEnded())
 
         // Both fail: the connection stays in the queue, and asking again at once would spin.
-        failuresLeft.store(2, ordering: .relaxed)
+        failuresLeft = 2
         let waiting = try TestClient(port: port)
-        let stuck = listener.accept()
+        let stuck = listener.accept(take)
         #expect(stuck == .exhausted(isStuck: true))
-        let later = try #require(isAlive(listener.accept()))
+        let later = try #require(isAlive(listener.accept(take)))
         close(later)
         #expect(try waiting.isEnded())
     }
@@ -64,19 +68,5 @@ private let failuresLeft = Atomic<Int>(0)
         for (host, port) in [("localhost", 0), ("", 0), ("127.0.0.1", -1), ("127.0.0.1", 65_536)] {
             #expect(throws: SocketEngineError.self) { _ = try Listener(host: host, port: port, backlog: 1) }
         }
-    }
-
-    /// libc's calls, but for an accept that fails as often as it is told to.
-    private func exhausted() throws -> LinuxCalls {
-        var calls = try #require(LinuxCalls.loaded)
-        calls.accept = { listener, address, length, flags in
-            guard failuresLeft.load(ordering: .relaxed) == 0 else {
-                failuresLeft.subtract(1, ordering: .relaxed)
-                errno = EMFILE
-                return -1
-            }
-            return LinuxCalls.loaded?.accept(listener, address, length, flags) ?? -1
-        }
-        return calls
     }
 }
