@@ -175,7 +175,7 @@ public final class CloudNode<Routes: RouteTable, LeaseRoutes: RouteTable, Channe
             "The node takes clients",
             metadata: ["port": "\(engine.port)", "url": "\(configuration.profile(port: engine.port).url)"]
         )
-        try await shutdown.wait()
+        try await shutdown.raised()
         try await drain()
     }
 
@@ -183,7 +183,7 @@ public final class CloudNode<Routes: RouteTable, LeaseRoutes: RouteTable, Channe
     private func waitUntilReachable(unless shutdown: Signal) async throws -> Bool {
         try await withThrowingTaskGroup(of: Bool.self) { group in
             group.addTask {
-                try await shutdown.wait()
+                try await shutdown.raised()
                 // For `live`, should it come to that.
                 shutdown.raise()
                 return false

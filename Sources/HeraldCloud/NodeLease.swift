@@ -27,7 +27,7 @@ struct NodeLease<Routes: RouteTable>: Sendable {
                 return nil
             }
             group.addTask {
-                try? await stop.wait()
+                try? await stop.raised()
                 return nil
             }
             let first = await group.next() ?? nil

@@ -44,7 +44,7 @@ final class Signal: Sendable {
     }
 
     /// As `next`, and throws when the task is cancelled.
-    func wait() async throws {
+    func raised() async throws {
         guard await next() else { throw CancellationError() }
     }
 }
