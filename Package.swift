@@ -32,6 +32,7 @@ let package = Package(
             path: "Modules/CHiredis",
             providers: [.apt(["libhiredis-dev"])]
         ),
+        .systemLibrary(name: "CEpoll", path: "Modules/CEpoll"),
         .systemLibrary(name: "CProcess", path: "Modules/CProcess"),
         .target(name: "HeraldCore", swiftSettings: strict),
         .target(
@@ -70,7 +71,7 @@ let package = Package(
             resources: [.embedInCode("openapi.yaml")],
             swiftSettings: strict
         ),
-        .target(name: "HeraldSockets", swiftSettings: strict),
+        .target(name: "HeraldSockets", dependencies: ["CEpoll"], swiftSettings: strict),
         .target(
             name: "HeraldCloud",
             dependencies: [

@@ -56,8 +56,11 @@ struct Listener: ~Copyable {
     /// The port it listens on.
     var port: Int { SocketAddress.local(descriptor)?.peer.port ?? 0 }
 
-    /// - Parameter take: from the listener's descriptor to a connection's, or -1 with errno. accept4(2), but
+    /// Takes one connection from the queue.
+    ///
+    /// - Parameter take: from the listener's descriptor to a connection's, or -1 with errno: accept4(2), but
     ///   for a test that runs out of descriptors.
+    /// - Returns: the connection, or why there is none.
     mutating func accept(_ take: (Int32) -> Int32 = Self.take) -> Accepted {
         let connection = take(descriptor)
         if connection >= 0 { return .connection(connection) }
