@@ -57,7 +57,7 @@ import Testing
                     #expect(status == 503, "without Redis a push was answered \(status) \(body)")
                     #expect(body.contains("retry_after"), "\(body)")
                 }
-                #expect(clients.allSatisfy(\.isOpen))
+                #expect(clients.filter { !$0.isOpen }.isEmpty)
 
                 try await comesBack()
                 let back = ContinuousClock.now
@@ -68,7 +68,7 @@ import Testing
                     return true
                 }
                 #expect(ContinuousClock.now - back < .seconds(3) * Sanitizer.slowdown)
-                #expect(clients.allSatisfy(\.isOpen), "nobody was disconnected")
+                #expect(clients.filter { !$0.isOpen }.isEmpty, "nobody was disconnected")
             }
         }
     }
