@@ -36,12 +36,17 @@ final class ConnectionHandler: ChannelDuplexHandler {
     /// Where the events go; set once, before the handler is in its pipeline.
     func attach(_ source: Producer.Source) { self.source = source }
 
+    /// The upgrade is done: from here on what is written goes out, and not before.
+    func begin() {
+        guard let context, context.channel.isActive else { return ended() }
+        if let frame = configuration.firstFrame { send(frame) }
+    }
+
     // MARK: the channel
 
     func handlerAdded(context: ChannelHandlerContext) {
         self.context = context
         lastHeard = .now()
-        if let frame = configuration.firstFrame { send(frame) }
         watchSilence(after: configuration.limits.silenceMax)
     }
 
@@ -67,6 +72,11 @@ final class ConnectionHandler: ChannelDuplexHandler {
     }
 
     func channelInactive(context: ChannelHandlerContext) {
+        ended()
+        context.fireChannelInactive()
+    }
+
+    private func ended() {
         silence?.cancel()
         switch machine.disconnected(breakReason) {
         case .neverReady(let error): ready.fail(error)
@@ -78,7 +88,6 @@ final class ConnectionHandler: ChannelDuplexHandler {
         }
         source?.finish()
         source = nil
-        context.fireChannelInactive()
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {

@@ -25,8 +25,17 @@ struct Opening: Sendable {
             .channelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
                     try channel.pipeline.syncOperations
-                        .configureUpgradableHTTPClientPipeline(configuration: pipeline())
-                        .cascade(to: upgrade)
+                        .configureUpgradableHTTPClientPipeline(configuration: pipeline(refused: upgrade))
+                        .whenComplete { result in
+                            switch result {
+                            case .success(let open?):
+                                upgrade.succeed(open)
+                                open.handler.value.begin()
+                            // The refusal's own handler reads on and fails the promise.
+                            case .success(nil): break
+                            case .failure(let error): upgrade.fail(error)
+                            }
+                        }
                 }
             }
             .connect(host: address.host, port: address.port)
@@ -38,7 +47,9 @@ struct Opening: Sendable {
         return upgrade.futureResult
     }
 
-    private func pipeline() -> NIOUpgradableHTTPClientPipelineConfiguration<OpenChannel> {
+    private func pipeline(
+        refused: EventLoopPromise<OpenChannel>
+    ) -> NIOUpgradableHTTPClientPipelineConfiguration<OpenChannel?> {
         var headers = HTTPHeaders()
         headers.add(name: "Host", value: configuration.address.authority)
         headers.add(name: "User-Agent", value: "herald-swift")
@@ -48,7 +59,7 @@ struct Opening: Sendable {
             uri: configuration.requestTarget,
             headers: headers
         )
-        let upgrader = NIOTypedWebSocketClientUpgrader<OpenChannel>(
+        let upgrader = NIOTypedWebSocketClientUpgrader<OpenChannel?>(
             maxFrameSize: configuration.limits.messageBytesMax,
             // The handler closes with the right code itself.
             enableAutomaticErrorHandling: false,
@@ -56,21 +67,22 @@ struct Opening: Sendable {
                 channel.eventLoop.makeCompletedFuture { try install(channel) }
             }
         )
-        return NIOUpgradableHTTPClientPipelineConfiguration(
+        var pipeline = NIOUpgradableHTTPClientPipelineConfiguration(
             upgradeConfiguration: NIOTypedHTTPClientUpgradeConfiguration(
                 upgradeRequestHead: head,
                 upgraders: [upgrader],
+                // Done at once: what the node answered is handed on only after this.
                 notUpgradingCompletionHandler: { channel in
-                    let refused = channel.eventLoop.makePromise(of: OpenChannel.self)
-                    do {
+                    channel.eventLoop.makeCompletedFuture {
                         try channel.pipeline.syncOperations.addHandler(RefusalHandler(refused))
-                    } catch {
-                        refused.fail(error)
+                        return nil
                     }
-                    return refused.futureResult
                 }
             )
         )
+        // The node's first frames may come in one piece with its answer.
+        pipeline.leftOverBytesStrategy = .forwardBytes
+        return pipeline
     }
 
     private func install(_ channel: any Channel) throws -> OpenChannel {
