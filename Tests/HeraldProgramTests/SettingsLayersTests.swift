@@ -29,6 +29,7 @@ import Testing
             file: file,
             environment: [
                 "HERALD_LOGIC_PORT": "2", "HERALD_CLOUD_PORT": "2", "HERALD_LIMITS_ROUTE_TTL": "20s",
+                "HERALD_TEST_X": "1",
                 "PATH": "x",
             ],
             set: ["logic.port=3", "cloud.port=3"],

@@ -132,7 +132,7 @@ struct UpCommand: AsyncParsableCommand {
     private func sayReady(_ plan: UpPlan, _ directory: RunDirectory) {
         guard json else {
             let clouds = plan.clouds.map(\.url).joined(separator: ",")
-            let redis = plan.redis?.url ?? "(given)"
+            let redis = plan.redisForPeople
             return Console.say(
                 "ready logic=\(plan.logic.url) cloud=\(clouds) redis=\(redis) dir=\(directory.path)"
             )
@@ -142,7 +142,7 @@ struct UpCommand: AsyncParsableCommand {
             writer.object("ready") { writer in
                 writer.member("logic", plan.logic.url)
                 writer.array("cloud") { writer in for cloud in plan.clouds { writer.string(cloud.url) } }
-                if let redis = plan.redis { writer.member("redis", redis.url) }
+                writer.member("redis", plan.redisForPeople)
                 writer.member("dir", directory.path)
             }
         }

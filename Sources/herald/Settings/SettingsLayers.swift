@@ -10,6 +10,9 @@ struct SettingsLayers {
     }
 
     private(set) var settings = HeraldSettings()
+    /// Variables that tests tell each other by; the programs that they start inherit them.
+    private static let testPrefix = "HERALD_TEST_"
+
     /// Reads the file of a secret.
     private let contents: (String) throws -> String
 
@@ -25,7 +28,9 @@ struct SettingsLayers {
     /// `others`: variables that mean something else.
     mutating func apply(environment: [String: String], others: Set<String>) throws(SettingsError) {
         for (variable, value) in environment.sorted(by: { $0.key < $1.key })
-        where variable.hasPrefix("HERALD_") && !others.contains(variable) {
+        where variable.hasPrefix("HERALD_") && !variable.hasPrefix(Self.testPrefix)
+            && !others.contains(variable)
+        {
             guard let name = Self.name(ofVariable: variable) else {
                 let known = SettingTable.all.map(\.environmentName) + Array(others)
                 throw SettingsError(

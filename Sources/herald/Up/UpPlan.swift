@@ -1,3 +1,5 @@
+import HeraldRedis
+
 /// What `up` starts: decided before anything is done.
 struct UpPlan: Equatable {
     /// A process to start.
@@ -28,6 +30,9 @@ struct UpPlan: Equatable {
     var redisURL: String
     var logic: Program
     var clouds: [Program]
+
+    /// Without user and password.
+    var redisForPeople: String { redis?.url ?? (try? RedisAddress(redisURL))?.description ?? "" }
 
     var programs: [Program] { (redis.map { [$0] } ?? []) + [logic] + clouds }
 
