@@ -110,7 +110,7 @@ let package = Package(
         ),
         .target(
             name: "HeraldTesting",
-            dependencies: ["HeraldCore"],
+            dependencies: ["CProcess", "HeraldCore"],
             path: "Tests/HeraldTesting",
             swiftSettings: strict
         ),

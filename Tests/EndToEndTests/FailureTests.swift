@@ -62,7 +62,7 @@ import Testing
                 try await comesBack()
                 let back = ContinuousClock.now
                 try await eventually("pushes arrive again", within: .seconds(10), every: .milliseconds(50)) {
-                    let answer = try? await herald.push(#"{"users":["alice"],"rooms":["news"]}"#)
+                    let answer = try? await herald.push(#"{"users":["alice","bob"]}"#)
                     guard answer?.verdicts == ["routed", "routed"], let id = answer?.id else { return false }
                     for client in clients { try await client.sees(id, within: .seconds(1)) }
                     return true

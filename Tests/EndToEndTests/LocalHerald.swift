@@ -11,7 +11,7 @@ final class LocalHerald {
     /// The first node's; the others follow.
     let cloudPort: Int
     let redisPort: Int
-    private let process = Process()
+    private let process: Spawned
 
     /// Runs a body with a ready system and stops it afterwards, whatever happens. When the body throws, the
     /// processes' logs are shown.
@@ -47,26 +47,31 @@ final class LocalHerald {
         try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
         let base = try FreePorts.take(nodes + 2)
         (logicPort, redisPort, cloudPort) = (base, base + 1, base + 2)
-        process.executableURL = try Self.program
-        process.arguments = [
-            "up", "--json", "--nodes", "\(nodes)", "--logic-port", "\(logicPort)", "--cloud-port",
-            "\(cloudPort)",
-            "--redis-port", "\(redisPort)", "--dir", folder.path,
-        ]
-        process.environment = ProcessInfo.processInfo.environment.merging(environment) { $1 }
-        process.standardInput = FileHandle.nullDevice
-        process.standardOutput = try Tool.writing(to: readyLine)
-        process.standardError = try Tool.writing(to: folder.appending(path: "up.log"))
-        try process.run()
+        // `timeout` ends it when this process is killed before it could.
+        process = try Spawned(
+            [
+                "/usr/bin/timeout", "-s", "KILL", "300", try Self.program.path, "up", "--json", "--nodes",
+                "\(nodes)",
+                "--logic-port", "\(logicPort)", "--cloud-port", "\(cloudPort)", "--redis-port",
+                "\(redisPort)",
+                "--dir", folder.path,
+            ],
+            environment: environment,
+            output: folder.appending(path: Self.readyFile).path,
+            errors: folder.appending(path: "up.log").path
+        )
     }
 
-    private var readyLine: URL { folder.appending(path: "ready") }
+    private static let readyFile = "ready"
 
     /// `herald up` says one line when everything is ready, and nothing before.
     private func waitUntilReady() async throws {
         try await eventually("herald up is ready", within: .seconds(60)) {
-            if try String(contentsOf: readyLine, encoding: .utf8).hasSuffix("\n") { return true }
-            guard process.isRunning else { throw NotReady() }
+            if try String(contentsOf: folder.appending(path: Self.readyFile), encoding: .utf8).hasSuffix("\n")
+            {
+                return true
+            }
+            guard process.exitCode == nil else { throw NotReady() }
             return false
         }
     }
@@ -77,8 +82,8 @@ final class LocalHerald {
 
     /// What a person does: one interrupt, and everything ends.
     private func stop() async throws {
-        if process.isRunning { process.interrupt() }
-        try await eventually("herald up ends", within: .seconds(30)) { !process.isRunning }
+        process.signal(SIGINT)
+        try await eventually("herald up ends", within: .seconds(30)) { process.exitCode != nil }
         try? FileManager.default.removeItem(at: folder)
     }
 

@@ -50,7 +50,9 @@ import Testing
                 let first = try await herald.redis("hget", user, "phone")[0].split(separator: " ")
                 #expect(first.count == 3)
                 #expect(first[0].hasPrefix("cloud-1#"))
-                #expect(try await herald.redis("hget", "herald:node:{cloud-1}", "connections") == ["1"])
+                try await eventually("the node tells its load") {
+                    try await herald.redis("hget", "herald:node:{cloud-1}", "connections") == ["1"]
+                }
                 #expect(try await herald.redis("zrange", "herald:nodes", "0", "-1") == ["cloud-1"])
                 #expect(try await herald.redis("zcard", "herald:room:{news}") == ["1"])
                 let ttl = try #require(Int(try await herald.redis("pttl", user)[0]))

@@ -28,30 +28,19 @@ enum Tool {
         defer { try? FileManager.default.removeItem(at: folder) }
         let (output, errors) = (folder.appending(path: "output"), folder.appending(path: "errors"))
 
-        let process = Process()
-        process.executableURL = URL(filePath: path)
-        process.arguments = words
-        process.standardInput = FileHandle.nullDevice
-        process.standardOutput = try writing(to: output)
-        process.standardError = try writing(to: errors)
-        try process.run()
+        let process = try Spawned([path] + words, output: output.path, errors: errors.path)
         do {
             try await eventually("\(path) \(words.joined(separator: " ")) ends", within: limit) {
-                !process.isRunning
+                process.exitCode != nil
             }
         } catch {
-            process.terminate()
+            process.signal(SIGKILL)
             throw error
         }
         return Result(
-            status: process.terminationStatus,
+            status: process.end(),
             output: try String(contentsOf: output, encoding: .utf8),
             errors: try String(contentsOf: errors, encoding: .utf8)
         )
-    }
-
-    static func writing(to file: URL) throws -> FileHandle {
-        try Data().write(to: file)
-        return try FileHandle(forWritingTo: file)
     }
 }

@@ -21,7 +21,7 @@ public final class OwnRedis: Sendable {
 
     private struct State {
         /// Of `timeout`, which is our child.
-        var child: pid_t?
+        var child: Spawned?
         /// Of redis-server.
         var server: pid_t?
     }
@@ -111,14 +111,11 @@ public final class OwnRedis: Sendable {
     /// SIGKILL, and waits until it is gone. The folder stays.
     public func kill() {
         signal(SIGKILL)
-        let child = state.withLock { state -> pid_t? in
+        let child = state.withLock { state -> Spawned? in
             defer { state = State() }
             return state.child
         }
-        if let child {
-            var status: Int32 = 0
-            waitpid(child, &status, 0)
-        }
+        _ = child?.end()
     }
 
     /// Kills it and deletes its folder.
@@ -132,9 +129,7 @@ public final class OwnRedis: Sendable {
     /// - Returns: its exit status.
     @discardableResult
     public static func run(_ command: [String]) throws -> Int32 {
-        var status: Int32 = 0
-        waitpid(try spawn(command), &status, 0)
-        return (status >> 8) & 0xFF
+        try Spawned(command).end()
     }
 }
 
@@ -145,7 +140,7 @@ extension OwnRedis {
         let pidFile = folder + "/redis.pid"
         unlink(pidFile)
         unlink(socketPath)
-        let child = try Self.spawn(
+        let child = try Spawned(
             [
                 "/usr/bin/timeout", "-s", "KILL", "\(secondsMax)", "/usr/bin/redis-server",
                 "--port", "\(port)", "--bind", "127.0.0.1", "--unixsocket", socketPath, "--dir", folder,
@@ -159,8 +154,7 @@ extension OwnRedis {
             if let server = Self.read(pidFile).flatMap({ pid_t($0.split(separator: "\n").first ?? "") }) {
                 state.withLock { $0.server = server }
             }
-            var status: Int32 = 0
-            hasEnded = waitpid(child, &status, WNOHANG) == child
+            hasEnded = child.exitCode != nil
             return hasEnded || state.withLock { $0.server != nil } && answersPing()
         }
         if hasEnded { state.withLock { $0 = State() } }
@@ -209,22 +203,6 @@ extension OwnRedis {
                 body($0, socklen_t(MemoryLayout<sockaddr_in>.size))
             }
         }
-    }
-
-    private static func spawn(_ command: [String]) throws -> pid_t {
-        var arguments: [UnsafeMutablePointer<CChar>?] = command.map { strdup($0) }
-        arguments.append(nil)
-        defer { for argument in arguments { free(argument) } }
-        var actions = posix_spawn_file_actions_t()
-        posix_spawn_file_actions_init(&actions)
-        defer { posix_spawn_file_actions_destroy(&actions) }
-        for descriptor in [STDOUT_FILENO, STDERR_FILENO] {
-            posix_spawn_file_actions_addopen(&actions, descriptor, "/dev/null", O_WRONLY, 0)
-        }
-        var child: pid_t = 0
-        let result = posix_spawn(&child, command[0], &actions, nil, arguments, environ)
-        guard result == 0 else { throw Failure(description: "cannot start \(command[0]): errno \(result)") }
-        return child
     }
 
     private static func read(_ path: String) -> String? {
