@@ -89,7 +89,7 @@ enum Arrows {
         "HeraldRedis": ["HeraldCore", "HeraldWire", "CHiredis", "NIO", "Foundation", "FoundationEssentials"],
         "HeraldLogic": ["HeraldCore", "HeraldWire", "NIO", "Hummingbird", "FoundationEssentials"],
         "HeraldCloud": ["HeraldCore", "HeraldWire", "HeraldSockets", "NIO"],
-        "HeraldClient": ["HeraldCore", "HeraldWire", "NIO"],
+        "HeraldClient": ["HeraldCore", "HeraldWire", "NIO", "FoundationEssentials"],
         "herald": [
             "HeraldCore", "HeraldWire", "HeraldRedis", "HeraldLogic", "HeraldSockets", "HeraldCloud",
             "HeraldClient",
