@@ -4,6 +4,7 @@
 // knows neither commands nor messages; the link puts its handler into the channel and is told when the channel
 // may be used.
 
+import Glibc
 import Logging
 internal import NIOCore
 internal import NIOPosix
@@ -77,7 +78,21 @@ struct RedisConnector: Sendable {
         } catch let error as RedisError {
             throw error
         } catch {
-            throw RedisError(.unavailable, "cannot connect to \(address)", cause: error)
+            throw RedisError(.unavailable, "cannot connect to \(address): \(Self.reason(error))")
+        }
+    }
+
+    /// In a person's words: NIO's own description of a refused connection runs over several lines.
+    private static func reason(_ error: any Error) -> String {
+        switch error {
+        case let error as NIOConnectionError:
+            if let dns = error.dnsAError ?? error.dnsAAAAError { return "its name is not known (\(dns))" }
+            return error.connectionErrors.first.map { reason($0.error) } ?? "nobody is there"
+        case let error as IOError: return String(cString: strerror(error.errnoCode))
+        case let error as ChannelError:
+            if case .connectTimeout = error { return "no answer in time" }
+            return "\(error)"
+        default: return "\(error)"
         }
     }
 
