@@ -3,8 +3,9 @@ import Glibc
 import Synchronization
 
 /// A thread that runs one function and says when it has returned.
+///
+// Safe because a pthread_t is a name, and joining is done once, by the engine that made the thread.
 struct LoopThread: @unchecked Sendable {
-    // Safe because a pthread_t is a name, and joining is done once, by the engine that made the thread.
     private let thread: pthread_t
 
     /// Starts the thread. It takes no signals: those are for the program's own threads.
@@ -74,7 +75,7 @@ final class LoopGroup: Sendable {
         for waiter in waiters { waiter.resume() }
     }
 
-    func wait() async {
+    func allFinished() async {
         await withCheckedContinuation { waiter in
             let isOver = state.withLock { state in
                 if state.running > 0 { state.waiters.append(waiter) }

@@ -81,7 +81,7 @@ public final class SocketEngine<Handler: SocketHandler & ~Copyable>: Sendable {
     public func stop(code: UInt16 = 1001, reason: String = "") async {
         precondition(ClosePayload.isAllowedOnWire(code), "a close code that may be sent")
         for port in ports { port.mailbox.order { $0.stop = (code, reason) } }
-        await group.wait()
+        await group.allFinished()
         let threads = state.withLock { state in
             defer { state.threads = [] }
             return state.threads
