@@ -110,19 +110,6 @@ extension LocalHerald {
             return { try self.signal("redis", SIGCONT) }
         }
         try signal("redis", SIGKILL)
-        return { try await self.startRedisEmpty() }
-    }
-
-    /// A Redis without data on the same port, where `herald up` does not expect one.
-    private func startRedisEmpty() async throws {
-        let result = try await Tool.run(
-            "/usr/bin/redis-server",
-            [
-                "--port", "\(redisPort)", "--bind", "127.0.0.1", "--save", "", "--appendonly", "no",
-                "--daemonize", "yes",
-                "--dir", folder.path, "--pidfile", folder.appending(path: "redis.pid").path,
-            ]
-        )
-        #expect(result.status == 0, "\(result.output)")
+        return { try self.startRedisEmpty() }
     }
 }

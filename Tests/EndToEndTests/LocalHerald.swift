@@ -12,6 +12,8 @@ final class LocalHerald {
     let cloudPort: Int
     let redisPort: Int
     private let process: Spawned
+    /// The Redis that a test started in place of the one it killed.
+    private var redis: Spawned?
 
     /// Runs a body with a ready system and stops it afterwards, whatever happens. When the body throws, the
     /// processes' logs are shown.
@@ -83,6 +85,7 @@ final class LocalHerald {
     /// What a person does: one interrupt, and everything ends.
     private func stop() async throws {
         process.signal(SIGINT)
+        redis?.signal(SIGKILL)
         try await eventually("herald up ends", within: .seconds(30)) { process.exitCode != nil }
         try? FileManager.default.removeItem(at: folder)
     }
@@ -104,6 +107,14 @@ final class LocalHerald {
 
     func signal(_ name: String, _ signal: Int32) throws {
         #expect(kill(try pid(name), signal) == 0)
+    }
+
+    /// A Redis without data on the same port, where `herald up` no longer has one.
+    func startRedisEmpty() throws {
+        redis = try Spawned([
+            "/usr/bin/redis-server", "--port", "\(redisPort)", "--bind", "127.0.0.1", "--save", "", "--dir",
+            folder.path,
+        ])
     }
 
     func cloudURL(_ node: Int, _ query: String = "") -> String {
