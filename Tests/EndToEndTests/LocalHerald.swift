@@ -85,7 +85,7 @@ final class LocalHerald {
     /// What a person does: one interrupt, and everything ends.
     private func stop() async throws {
         process.signal(SIGINT)
-        redis?.signal(SIGKILL)
+        redis?.signal(SIGTERM)
         try await eventually("herald up ends", within: .seconds(30)) { process.exitCode != nil }
         try? FileManager.default.removeItem(at: folder)
     }
@@ -112,8 +112,8 @@ final class LocalHerald {
     /// A Redis without data on the same port, where `herald up` no longer has one.
     func startRedisEmpty() throws {
         redis = try Spawned([
-            "/usr/bin/redis-server", "--port", "\(redisPort)", "--bind", "127.0.0.1", "--save", "", "--dir",
-            folder.path,
+            "/usr/bin/timeout", "-s", "KILL", "300", "/usr/bin/redis-server", "--port", "\(redisPort)",
+            "--bind", "127.0.0.1", "--save", "", "--dir", folder.path,
         ])
     }
 
