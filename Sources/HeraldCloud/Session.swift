@@ -249,7 +249,7 @@ struct Session {
     private mutating func closeForFlood(_ actions: inout [Action]) {
         let message = "too many frames in too short a time"
         actions.append(.say(.error(id: nil, code: "flood", message: message)))
-        close(CloseCode(number: 1008), &actions)
+        close(.flood, &actions)
     }
 
     private mutating func takeJoins(of room: RoomID) -> [Join] {

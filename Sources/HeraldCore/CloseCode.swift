@@ -19,6 +19,8 @@ public struct CloseCode: Hashable, Sendable, CustomStringConvertible {
 
     public static let normal = Self(number: 1000, reason: "normal")
     public static let goingAway = Self(number: 1001, reason: "server is stopping")
+    /// The client asks for more than one client may.
+    public static let flood = Self(number: 1008, reason: "too many frames")
     public static let messageTooBig = Self(number: 1009, reason: "message too big")
     /// The node could not write the route; nothing is wrong with the client.
     public static let routeUnavailable = Self(number: 4000, reason: "route table unavailable")
@@ -37,7 +39,8 @@ public struct CloseCode: Hashable, Sendable, CustomStringConvertible {
 
     /// All that Herald sends, in the order of their numbers.
     public static let table: [CloseCode] = [
-        .normal, .goingAway, .messageTooBig, .routeUnavailable, .slowConsumer, .connectTimeout, .kicked,
+        .normal, .goingAway, .flood, .messageTooBig, .routeUnavailable, .slowConsumer, .connectTimeout,
+        .kicked,
         .replaced,
         .badFrame, .unauthorized,
     ]
