@@ -56,6 +56,7 @@ public struct CloudConfiguration: Sendable {
             url: publicURL ?? "ws://\(host):\(port == 0 ? self.port : port)/ws",
             region: region,
             weight: weight,
+            capacity: socketLimits.socketsMaxPerLoop * loops,
             version: version
         )
     }

@@ -56,6 +56,7 @@ public final class CloudNode<Routes: RouteTable, LeaseRoutes: RouteTable, Channe
         settings.renewal = limits.routeRenewal
         settings.rules.routeTTL = limits.routeTTL
         settings.rules.patience = configuration.bindPatience
+        settings.listedMembersMax = limits.listedMembersMax
         let keeper = RouteKeeper(settings, logger: logger)
         let gauges = (0..<max(1, configuration.loops)).map { _ in LoopGauges() }
         let inbox = BusInbox(keeper: keeper, gauges: gauges, status: status, logger: logger)

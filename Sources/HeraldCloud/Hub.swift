@@ -114,23 +114,23 @@ struct Hub {
 
     func roomCount(of slot: Int) -> Int { seats[slot].places.count }
 
-    /// - Returns: false when it was a member already.
-    mutating func join(_ slot: Int, _ name: RoomID) -> Bool {
+    /// - Returns: who joined; nil when it was a member already.
+    mutating func join(_ slot: Int, _ name: RoomID) -> UserKey? {
         let hash = name.hashValue
         let room = room(name, hash: hash) ?? addRoom(name, hash: hash)
-        guard !seats[slot].places.contains(where: { $0.room == UInt32(room) }) else { return false }
+        guard !seats[slot].places.contains(where: { $0.room == UInt32(room) }) else { return nil }
         seats[slot].places.append(Place(room: UInt32(room), position: UInt32(rooms[room].members.count)))
         rooms[room].members.append(UInt32(slot))
-        return true
+        return seats[slot].name
     }
 
-    /// - Returns: false when it was no member.
-    mutating func leave(_ slot: Int, _ name: RoomID) -> Bool {
+    /// - Returns: who left; nil when it was no member.
+    mutating func leave(_ slot: Int, _ name: RoomID) -> UserKey? {
         guard let room = room(name, hash: name.hashValue),
             let index = seats[slot].places.firstIndex(where: { $0.room == UInt32(room) })
-        else { return false }
+        else { return nil }
         removeMember(slot, at: index)
-        return true
+        return seats[slot].name
     }
 
     /// Where a room is; nil when it has no member here.

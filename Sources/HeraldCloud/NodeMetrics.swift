@@ -86,6 +86,11 @@ struct NodeMetrics {
         text.counter("herald_routes_refused_renewals_total", "Ghosts found", counts.renewalsRefused)
         text.counter("herald_routes_unbinds_total", "Mappings taken out", counts.unbinds)
         text.counter("herald_routes_shares_total", "Calls that told of rooms", counts.shares)
+        text.counter(
+            "herald_routes_lists_astray_total",
+            "Lists of members that Redis lost",
+            counts.listsAstray
+        )
         text.counter("herald_routes_failed_calls_total", "Calls without an answer", counts.callsFailed)
         text.counter("herald_routes_expired_claims_total", "Sessions without a route", counts.claimsExpired)
         text.counter("herald_routes_told_total", "Replaced sessions of other nodes", keeper.told)

@@ -7,6 +7,10 @@ import HeraldSockets
 /// round trip away, and two calls for one room cannot overtake each other. The first member and the last are
 /// told at once, as pushes depend on them; other counts are for the eye and follow within `refresh`. Every
 /// room is told again each renewal interval, and to a new incarnation all of them, in a hurry.
+///
+/// The members' names ride on the same calls (`RoomList`): with the first member at once, then within `refresh`,
+/// and no more of them in one call than Redis takes in a millisecond. What does not fit follows, call by call,
+/// behind the rooms that have something urgent.
 struct RoomShares {
     private struct Room {
         var name: RoomID
@@ -19,6 +23,8 @@ struct RoomShares {
         var isChanged = false
         /// A call that names the room is under way.
         var isCalled = false
+        /// Nil until a member comes whose name is to be listed.
+        var list: RoomList?
     }
 
     private struct Waiter {
@@ -35,9 +41,13 @@ struct RoomShares {
 
     /// Rooms of one call: one script each, some 10 µs of Redis.
     static let callRoomsMax = 256
+    /// Names of one call, and of one room's script in it: about 1 µs of Redis each.
+    static let callNamesMax = 1024
+    static let roomNamesMax = 256
     static let refresh = Duration.seconds(1)
 
     private let patience: Duration
+    private let listedMax: Int
     private var rooms: [Room?] = []
     private var free: [Int] = []
     private var places: [RoomID: Int] = [:]
@@ -46,12 +56,19 @@ struct RoomShares {
     private var urgent = SlotQueue()
     /// Rooms whose count changed, told at `refreshed + refresh`.
     private var changed = SlotQueue()
+    /// Rooms whose list has more to tell than fitted into a call.
+    private var listing = SlotQueue()
     private var refreshed = Moment.past
     private var underWay: [(place: Int, members: Int)] = []
     private var walk: RenewalWalk
 
-    init(patience: Duration, walk: RenewalWalk) {
+    /// - Parameters:
+    ///   - patience: how long a join waits for Redis.
+    ///   - listedMax: names that are listed of one room; 0 keeps no lists.
+    ///   - walk: the pace of telling again.
+    init(patience: Duration, listedMax: Int, walk: RenewalWalk) {
         self.patience = patience
+        self.listedMax = listedMax
         self.walk = walk
     }
 
@@ -64,9 +81,20 @@ struct RoomShares {
 
     // MARK: What happens at the node
 
-    mutating func joined(_ name: RoomID, by socket: SocketID, at now: Moment, _ effects: inout [Effect]) {
+    /// `member` is listed under its name; nil: it is only counted.
+    mutating func joined(
+        _ name: RoomID,
+        by socket: SocketID,
+        as member: UserKey?,
+        at now: Moment,
+        _ effects: inout [Effect]
+    ) {
         let place = places[name] ?? add(name)
         rooms[place]?.members += 1
+        if let member, listedMax > 0 {
+            if rooms[place]?.list == nil { rooms[place]?.list = RoomList(namesMax: listedMax) }
+            rooms[place]?.list?.joined(member)
+        }
         guard let room = rooms[place] else { return }
         if room.told > 0, !(room.isCalled && isZeroUnderWay(place)) {
             effects.append(.joined(socket, name))
@@ -77,12 +105,13 @@ struct RoomShares {
         }
     }
 
-    mutating func left(_ name: RoomID) {
-        guard let place = places[name], let room = rooms[place], room.members > 0 else { return }
+    mutating func left(_ name: RoomID, by member: UserKey?) {
+        guard let place = places[name], (rooms[place]?.members ?? 0) > 0 else { return }
         rooms[place]?.members -= 1
-        if room.members == 1 {
+        if let member { rooms[place]?.list?.left(member) }
+        if rooms[place]?.members == 0 {
             waiting[name] = nil
-            if !room.mayStand, !room.isCalled { return remove(place) }
+            if rooms[place]?.mayStand == false, rooms[place]?.isCalled == false { return remove(place) }
             queue(place)
         } else {
             change(place)
@@ -94,6 +123,7 @@ struct RoomShares {
         for place in rooms.indices {
             rooms[place]?.told = 0
             rooms[place]?.mayStand = false
+            rooms[place]?.list?.begin()
         }
         walk.hurry(count: rooms.count)
     }
@@ -122,35 +152,64 @@ struct RoomShares {
     // MARK: What is told
 
     /// What to tell now; nil when there is nothing, or a call is under way.
-    mutating func nextCall() -> [RoomID: Int]? {
-        guard underWay.isEmpty, !urgent.isEmpty else { return nil }
-        var shares: [RoomID: Int] = [:]
-        while shares.count < Self.callRoomsMax, let place = urgent.popFirst() {
-            guard let room = rooms[place] else { continue }
+    mutating func nextCall() -> [RoomID: RoomTelling]? {
+        guard underWay.isEmpty, !urgent.isEmpty || !listing.isEmpty else { return nil }
+        var tellings: [RoomID: RoomTelling] = [:]
+        var namesLeft = Self.callNamesMax
+        while tellings.count < Self.callRoomsMax, let place = urgent.popFirst() {
+            guard rooms[place] != nil else { continue }
             rooms[place]?.isQueued = false
-            if room.members == 0, !room.mayStand {
+            if rooms[place]?.members == 0, rooms[place]?.mayStand == false {
                 remove(place)
                 continue
             }
-            rooms[place]?.isCalled = true
-            if room.members > 0 { rooms[place]?.mayStand = true }
-            underWay.append((place, room.members))
-            shares[room.name] = room.members
+            tell(place, &namesLeft, &tellings)
         }
-        return shares.isEmpty ? nil : shares
+        while tellings.count < Self.callRoomsMax, namesLeft > 0, let place = listing.popFirst() {
+            // It may have been told meanwhile, or be another room's place.
+            guard let room = rooms[place], room.mayStand, !room.isCalled, room.list?.isBehind == true else {
+                continue
+            }
+            tell(place, &namesLeft, &tellings)
+        }
+        return tellings.isEmpty ? nil : tellings
     }
 
-    /// `isCurrent`: false when the call was for an incarnation that is over.
-    mutating func answered(isCurrent: Bool, _ effects: inout [Effect]) {
+    private mutating func tell(
+        _ place: Int,
+        _ namesLeft: inout Int,
+        _ tellings: inout [RoomID: RoomTelling]
+    ) {
+        guard let name = rooms[place]?.name, let members = rooms[place]?.members else { return }
+        var telling = RoomTelling(members: members)
+        if members > 0 {
+            rooms[place]?.mayStand = true
+            rooms[place]?.list?.take(max: min(namesLeft, Self.roomNamesMax), into: &telling)
+        } else {
+            // The list goes with the share.
+            rooms[place]?.list?.begin()
+        }
+        namesLeft -= telling.joined.count + telling.left.count
+        rooms[place]?.isCalled = true
+        underWay.append((place, members))
+        tellings[name] = telling
+    }
+
+    /// `isCurrent`: false when the call was for an incarnation that is over. `astray`: rooms whose list in Redis
+    /// is not what it should be.
+    mutating func answered(isCurrent: Bool, astray: Set<RoomID>, _ effects: inout [Effect]) {
         let told = underWay
         underWay = []
         for (place, members) in told {
             guard let name = rooms[place]?.name else { continue }
             rooms[place]?.isCalled = false
             guard isCurrent else {
+                rooms[place]?.list?.failed()
                 queue(place)
                 continue
             }
+            rooms[place]?.list?.confirmed(isAstray: astray.contains(name))
+            if rooms[place]?.list?.isBehind == true { listing.append(place) }
             rooms[place]?.told = members
             if members == 0 { rooms[place]?.mayStand = false }
             if members > 0 {
@@ -172,6 +231,7 @@ struct RoomShares {
         underWay = []
         for (place, _) in told {
             rooms[place]?.isCalled = false
+            rooms[place]?.list?.failed()
             queue(place)
         }
     }

@@ -17,7 +17,7 @@ extension RouteKeeperStateMachine {
             case renew([Route])
             case unbind([Route])
             case find([UserKey])
-            case share([RoomID: Int], Lease)
+            case share([RoomID: RoomTelling], Lease)
         }
 
         var number: UInt64
@@ -30,7 +30,10 @@ extension RouteKeeperStateMachine {
         case renewed([RenewOutcome])
         case unbound
         case found([Route?])
-        case shared
+        /// With the rooms whose list in Redis is not what it should be.
+        case sharesTold(astray: Set<RoomID>)
+
+        static let shared = Self.sharesTold(astray: [])
     }
 
     struct Counts: Equatable, Sendable {
@@ -40,6 +43,8 @@ extension RouteKeeperStateMachine {
         var renewalsRefused: UInt64 = 0
         var unbinds: UInt64 = 0
         var shares: UInt64 = 0
+        /// Lists of members that Redis had lost something of.
+        var listsAstray: UInt64 = 0
         var callsFailed: UInt64 = 0
         /// Sessions refused because Redis could not be asked in time.
         var claimsExpired: UInt64 = 0

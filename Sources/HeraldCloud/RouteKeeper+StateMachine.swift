@@ -23,6 +23,8 @@ struct RouteKeeperStateMachine: ~Copyable {
         /// Mappings a second that are carried over to a new incarnation. A mapping costs Redis two scripts of
         /// some 10 µs: a fifth of its time, and 20,000 connections are back in 2 s.
         var rebuildPerSecond = 10_000
+        /// Names that are listed of one room; 0 keeps no lists of members.
+        var listedMembersMax = Limits.standard.listedMembersMax
         /// Entries of one call: Redis runs it in about 2 ms, others' commands in between.
         var callEntriesMax = 200
         /// Calls under way at once.
@@ -64,6 +66,7 @@ struct RouteKeeperStateMachine: ~Copyable {
         walk = RenewalWalk(interval: settings.renewal, hurryPerSecond: settings.rebuildPerSecond)
         rooms = RoomShares(
             patience: settings.rules.patience,
+            listedMax: settings.listedMembersMax,
             walk: RenewalWalk(interval: settings.renewal, hurryPerSecond: settings.rebuildPerSecond)
         )
     }
@@ -97,7 +100,7 @@ struct RouteKeeperStateMachine: ~Copyable {
         at now: Moment,
         _ effects: inout [Effect]
     ) {
-        for room in left { rooms.left(room) }
+        for room in left { rooms.left(room, by: name) }
         guard let seat = seats.seat(of: name) else { return }
         let rules = settings.rules
         change(seat, at: now, &effects) { lane, laneEffects in
@@ -105,12 +108,19 @@ struct RouteKeeperStateMachine: ~Copyable {
         }
     }
 
-    mutating func joined(_ room: RoomID, by socket: SocketID, at now: Moment, _ effects: inout [Effect]) {
-        rooms.joined(room, by: socket, at: now, &roomEffects)
+    /// `member`: under which name it is listed; nil: it is only counted.
+    mutating func joined(
+        _ room: RoomID,
+        by socket: SocketID,
+        as member: UserKey? = nil,
+        at now: Moment,
+        _ effects: inout [Effect]
+    ) {
+        rooms.joined(room, by: socket, as: member, at: now, &roomEffects)
         flushRooms(&effects)
     }
 
-    mutating func left(_ room: RoomID) { rooms.left(room) }
+    mutating func left(_ room: RoomID, by member: UserKey? = nil) { rooms.left(room, by: member) }
 
     /// Another node or the backend wants a session closed.
     mutating func closeOrdered(_ order: CloseOrder, at now: Moment, _ effects: inout [Effect]) {
@@ -203,7 +213,10 @@ struct RouteKeeperStateMachine: ~Copyable {
                 rooms.failed()
             } else {
                 counts.shares += 1
-                rooms.answered(isCurrent: incarnation == lease?.incarnation, &roomEffects)
+                var astray: Set<RoomID> = []
+                if case .sharesTold(let rooms) = answer { astray = rooms }
+                counts.listsAstray += UInt64(astray.count)
+                rooms.answered(isCurrent: incarnation == lease?.incarnation, astray: astray, &roomEffects)
             }
             flushRooms(&effects)
         case .lanes(let places):
@@ -234,7 +247,7 @@ struct RouteKeeperStateMachine: ~Copyable {
             case .unbound: lane.unbindAnswered(at: now, rules)
             case .found(let routes):
                 lane.findAnswered(routes[index], node: node, at: now, rules, &laneEffects)
-            case .shared, nil: lane.callFailed(at: now, rules)
+            case .sharesTold, nil: lane.callFailed(at: now, rules)
             }
         }
     }
@@ -246,7 +259,7 @@ struct RouteKeeperStateMachine: ~Copyable {
         case .renewed(let outcomes):
             if outcomes[index] == .refused { counts.renewalsRefused += 1 } else { counts.renewals += 1 }
         case .unbound: counts.unbinds += 1
-        case .found, .shared, nil: break
+        case .found, .sharesTold, nil: break
         }
     }
 

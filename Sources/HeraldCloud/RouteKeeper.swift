@@ -13,8 +13,8 @@ final class RouteKeeper: Sendable {
     enum Event: Sendable {
         case claimed(SocketID, UserKey)
         case closed(SocketID, UserKey, rooms: [RoomID])
-        case joined(SocketID, RoomID)
-        case left(RoomID)
+        case joined(SocketID, RoomID, as: UserKey)
+        case left(RoomID, by: UserKey)
         case closeOrdered(CloseOrder)
         case leaseChanged(Lease?)
         case answered(UInt64, StateMachine.Answer?)
@@ -91,8 +91,9 @@ final class RouteKeeper: Sendable {
         case .claimed(let socket, let name): machine.claimed(name, by: socket, at: now, &effects)
         case .closed(let socket, let name, let rooms):
             machine.closed(socket, name, rooms: rooms, at: now, &effects)
-        case .joined(let socket, let room): machine.joined(room, by: socket, at: now, &effects)
-        case .left(let room): machine.left(room)
+        case .joined(let socket, let room, let name):
+            machine.joined(room, by: socket, as: name, at: now, &effects)
+        case .left(let room, let name): machine.left(room, by: name)
         case .closeOrdered(let order): machine.closeOrdered(order, at: now, &effects)
         case .leaseChanged(let lease): machine.leaseChanged(lease, at: now)
         case .answered(let number, let answer):
@@ -133,8 +134,7 @@ final class RouteKeeper: Sendable {
             let found = try await routes.look(up: Lookup(keys: keys)).keys
             return found.count == keys.count ? .found(found) : nil
         case .share(let rooms, let lease):
-            try await routes.share(rooms, of: lease, for: ttl)
-            return .shared
+            return .sharesTold(astray: try await routes.share(rooms, of: lease, for: ttl))
         }
     }
 

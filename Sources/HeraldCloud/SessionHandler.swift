@@ -168,9 +168,9 @@ struct SessionHandler: ~Copyable, SocketHandler {
             hub.attach(id, name)
             outbox.append(.claimed(id, name))
         case .enter(let room):
-            if hub.join(id.slot, room) { outbox.append(.joined(id, room)) }
+            if let name = hub.join(id.slot, room) { outbox.append(.joined(id, room, as: name)) }
         case .exit(let room):
-            if hub.leave(id.slot, room) { outbox.append(.left(room)) }
+            if let name = hub.leave(id.slot, room) { outbox.append(.left(room, by: name)) }
         case .say(let frame): send(frame, id, &sockets)
         case .goLive(let name):
             entries[id.slot]?.isLive = true

@@ -17,6 +17,15 @@ public struct Limits: Sendable, Equatable {
     public var clientFrameBytesMax = 64 * 1024
     /// Rooms of one connection: 128 × about 100 bytes of hub is 12.5 KiB at the worst.
     public var roomsPerConnectionMax = 128
+    /// Names of one node's members of one room that are listed in Redis, where 10,000 are about 1 MiB; further
+    /// members are only counted. 0 lists none.
+    public var listedMembersMax = 10_000
+    /// Members on one page: 1,000 names are about 60 KiB of JSON.
+    public var membersPageMax = 1000
+    /// Rooms of one "largest rooms": up to 1,000 candidates are looked up for it.
+    public var largestRoomsMax = 100
+    /// Nodes that are named to a client: it tries one after the other.
+    public var nodesChosenMax = 10
     /// Pushes that wait in one logic process: 10,000 of 1 KiB are 10 MiB, and a fifth of a second of work.
     public var pushesWaitingMax = 10_000
 

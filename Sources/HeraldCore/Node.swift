@@ -6,13 +6,23 @@ public struct NodeProfile: Hashable, Sendable {
     public var region: String
     /// Its share of new clients beside other nodes; at least 1.
     public var weight: Int
+    /// How many connections it takes; 0 when that is not known.
+    public var capacity: Int
     public var version: String
 
-    public init(id: NodeID, url: String, region: String = "", weight: Int = 1, version: String = "") {
+    public init(
+        id: NodeID,
+        url: String,
+        region: String = "",
+        weight: Int = 1,
+        capacity: Int = 0,
+        version: String = ""
+    ) {
         self.id = id
         self.url = url
         self.region = region
         self.weight = weight
+        self.capacity = capacity
         self.version = version
     }
 }

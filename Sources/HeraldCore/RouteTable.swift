@@ -35,11 +35,35 @@ public protocol RouteTable: Sendable {
     /// - Returns: for each, whether it was there. False is no error: a newer session holds the key, or nobody.
     func unbind(_ routes: [Route]) async throws(RouteTableError) -> [Bool]
 
-    /// Tells how many members of each room this incarnation holds; zero takes its share out.
-    func share(_ rooms: [RoomID: Int], of lease: Lease, for duration: Duration) async throws(RouteTableError)
+    /// Tells how many members of each room this incarnation holds, and what changed in the list of them.
+    ///
+    /// - Returns: the rooms whose list has not the length that was told: something was lost, begin it anew.
+    @discardableResult
+    func share(
+        _ rooms: [RoomID: RoomTelling],
+        of lease: Lease,
+        for duration: Duration
+    ) async throws(RouteTableError) -> Set<RoomID>
 
     /// Finds where targets are. Only routes and shares of live incarnations come back; what is dead is pruned.
     func look(up lookup: Lookup) async throws(RouteTableError) -> LookupAnswer
+
+    /// A page of the connections in a room, those of live incarnations.
+    ///
+    /// - Parameters:
+    ///   - room: any room; an unknown one has no members.
+    ///   - cursor: the page begins behind this name, whether it is still there or not.
+    ///   - limit: at most so many members; at least 1.
+    /// - Returns: the page; behind the last one, an empty page.
+    /// - Throws: why the table could not answer.
+    func members(
+        of room: RoomID,
+        after cursor: UserKey?,
+        limit: Int
+    ) async throws(RouteTableError) -> RoomMembers
+
+    /// The rooms with the most members, at most `count`.
+    func largestRooms(_ count: Int) async throws(RouteTableError) -> LargestRooms
 
     /// The nodes whose leases are live, by name.
     func nodes() async throws(RouteTableError) -> [NodeRecord]

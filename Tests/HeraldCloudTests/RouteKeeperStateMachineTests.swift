@@ -326,7 +326,7 @@ private final class Keeper {
             effects += wait(.milliseconds(50))
             for call in calls() {
                 if case .renew(let routes) = call.body { renewed += routes }
-                if case .share(let rooms, _) = call.body { shares.merge(rooms) { $1 } }
+                if case .share(let rooms, _) = call.body { shares.merge(rooms.mapValues(\.members)) { $1 } }
                 effects += answer(call, yes(call))
             }
         }

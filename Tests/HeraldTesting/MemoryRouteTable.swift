@@ -30,6 +30,7 @@ public final class MemoryRouteTable: RouteTable {
     fileprivate struct Share {
         var members: Int
         var expires: RedisTime
+        var names: Set<UserKey> = []
     }
 
     public init(now: RedisTime = RedisTime(milliseconds: 1_700_000_000_000)) {
@@ -146,17 +147,47 @@ public final class MemoryRouteTable: RouteTable {
         }
     }
 
+    @discardableResult
     public func share(
-        _ rooms: [RoomID: Int],
+        _ rooms: [RoomID: RoomTelling],
         of lease: Lease,
         for duration: Duration
-    ) async throws(RouteTableError) {
+    ) async throws(RouteTableError) -> Set<RoomID> {
         try reach { (state) throws(RouteTableError) in
             let name = ShareName(node: lease.node, incarnation: lease.incarnation)
-            for (room, members) in rooms {
-                state.rooms[room, default: [:]][name] =
-                    members > 0 ? Share(members: members, expires: state.now + duration) : nil
+            return Set(rooms.filter { !state.tell($0.key, $0.value, name, for: duration) }.keys)
+        }
+    }
+
+    public func members(
+        of room: RoomID,
+        after cursor: UserKey?,
+        limit: Int
+    ) async throws(RouteTableError) -> RoomMembers {
+        try reach { (state) throws(RouteTableError) in
+            let shares = state.shares(of: room)
+            let asked = RoomListPart.asked(nodes: shares.count, limit: limit)
+            let lists = shares.map { state.names(in: room, of: $0) }
+            let parts = zip(shares, lists).map { share, names in
+                let rest = names.filter { name in
+                    cursor.map { RoomMembers.precedes($0, name) } ?? true
+                }
+                return RoomListPart(node: share.node, names: Array(rest.prefix(asked + 1)), asked: asked)
             }
+            let total = shares.reduce(0) { $0 + $1.members }
+            return RoomMembers(merging: parts, limit: limit, total: total, listed: lists.joined().count)
+        }
+    }
+
+    public func largestRooms(_ count: Int) async throws(RouteTableError) -> LargestRooms {
+        try reach { (state) throws(RouteTableError) in
+            let rooms = Array(state.rooms.keys)
+            let shares = rooms.map { state.shares(of: $0) }
+            let parts = zip(rooms, shares).map { room, shares in
+                [(room: room, members: shares.reduce(0) { $0 + $1.members })]
+            }
+            let ranking = RoomRanking(parts: parts, asked: 2, max: rooms.count)
+            return ranking.largest(ranking.candidates.map { state.shares(of: $0) }, count: count)
         }
     }
 
@@ -261,6 +292,32 @@ extension MemoryRouteTable.State {
         return valid.map { name, share in
             RoomShare(node: name.node, incarnation: name.incarnation, members: share.members)
         }.sorted { $0.node < $1.node }
+    }
+
+    /// - Returns: whether the list has the length that was told.
+    fileprivate mutating func tell(
+        _ room: RoomID,
+        _ telling: RoomTelling,
+        _ name: MemoryRouteTable.ShareName,
+        for duration: Duration
+    ) -> Bool {
+        guard telling.members > 0 else {
+            rooms[room]?[name] = nil
+            return true
+        }
+        var names = rooms[room]?[name]?.names ?? []
+        if telling.isAnew { names = [] }
+        names.formUnion(telling.joined)
+        names.subtract(telling.left)
+        let share = MemoryRouteTable.Share(members: telling.members, expires: now + duration, names: names)
+        rooms[room, default: [:]][name] = share
+        return telling.listed.map { $0 == names.count } ?? true
+    }
+
+    /// In the order of their bytes.
+    fileprivate func names(in room: RoomID, of share: RoomShare) -> [UserKey] {
+        let name = MemoryRouteTable.ShareName(node: share.node, incarnation: share.incarnation)
+        return (rooms[room]?[name]?.names ?? []).sorted(by: RoomMembers.precedes)
     }
 
     fileprivate func liveRecords() -> [NodeRecord] {

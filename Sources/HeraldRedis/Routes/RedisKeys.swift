@@ -19,6 +19,19 @@ public struct RedisKeys: Hashable, Sendable {
     public func room(_ room: RoomID) -> String { "\(prefix)room:{\(room)}" }
     /// A hash: `cloud-1#7` → members.
     public func roomMembers(_ room: RoomID) -> String { "\(prefix)room:{\(room)}:members" }
+    /// A zset: `alice/phone` → 0, the members of the room that one incarnation holds.
+    public func roomList(_ room: RoomID, of node: NodeID, _ incarnation: Incarnation) -> String {
+        "\(prefix)room:{\(room)}:list:\(node)#\(incarnation)"
+    }
+    /// A zset: room → members, the rooms of one incarnation.
+    public func roomSizes(of lease: Lease) -> String {
+        "\(prefix)node:{\(lease.node)}:rooms:\(lease.incarnation)"
+    }
+    func roomList(_ room: RoomID, of lease: Lease) -> String {
+        roomList(room, of: lease.node, lease.incarnation)
+    }
+    /// `cloud-1#7`.
+    static func incarnation(of lease: Lease) -> String { "\(lease.node)#\(lease.incarnation)" }
     /// The channel of one node.
     public func channel(to node: NodeID) -> String { "\(prefix)to:{\(node)}" }
 }

@@ -16,7 +16,7 @@ extension RedisRouteTable {
                 .integer(duration.wholeMilliseconds), .text(String(UInt64.random(in: 1 ... .max), radix: 36)),
                 .text(profile.url), .text(profile.region), .integer(Int64(profile.weight)),
                 .text(profile.version),
-                .text(String(last)),
+                .text(String(last)), .integer(Int64(profile.capacity)),
             ]
         )
         let asked = Moment.now
@@ -58,7 +58,7 @@ extension RedisRouteTable {
                     .text(lease.incarnation.description), .integer(duration.wholeMilliseconds),
                     .text(profile.url), .text(profile.region), .integer(Int64(profile.weight)),
                     .text(profile.version), .integer(Int64(load.connections)), .integer(Int64(load.users)),
-                    .integer(Int64(load.rooms)), .text(state.rawValue),
+                    .integer(Int64(load.rooms)), .text(state.rawValue), .integer(Int64(profile.capacity)),
                 ]
             )
         ])
@@ -173,6 +173,7 @@ extension RedisRouteTable {
                 url: text("url"),
                 region: text("region"),
                 weight: max(1, number("weight")),
+                capacity: max(0, number("capacity")),
                 version: text("version")
             ),
             load: NodeLoad(

@@ -135,25 +135,6 @@ public final class RedisRouteTable: RouteTable {
         }
         return removed
     }
-
-    // MARK: Rooms
-
-    public func share(
-        _ rooms: [RoomID: Int],
-        of lease: Lease,
-        for duration: Duration
-    ) async throws(RouteTableError) {
-        let milliseconds = RedisArgument.integer(duration.wholeMilliseconds)
-        let replies = try await send(
-            rooms.map { room, members in
-                RedisScript.roomShare.call(
-                    keys: [keys.room(room), keys.roomMembers(room)],
-                    ["\(lease.node)#\(lease.incarnation)", .integer(Int64(members)), milliseconds]
-                )
-            }
-        )
-        for reply in replies where reply.failure != nil { throw corrupt("share of a room", reply) }
-    }
 }
 
 // MARK: Asking Redis

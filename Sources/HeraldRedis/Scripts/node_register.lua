@@ -8,6 +8,7 @@
 -- ARGV[5]  weight
 -- ARGV[6]  version
 -- ARGV[7]  the last incarnation that the caller had, 0 when it had none: Redis may have lost it
+-- ARGV[8]  capacity: how many connections it takes, 0 when that is not known
 -- Reply    {1, incarnation, deadline}; or {0, incarnation, url, milliseconds left} of who holds the lease
 --
 -- The hash outlives the lease by an hour, for its incarnation alone: so the next one is larger even when Redis's
@@ -29,6 +30,7 @@ redis.call('DEL', KEYS[1])
 redis.call('HSET', KEYS[1],
     'incarnation', string.format('%.0f', incarnation), 'deadline', string.format('%.0f', deadline),
     'claim', ARGV[2], 'url', ARGV[3], 'region', ARGV[4], 'weight', ARGV[5], 'version', ARGV[6],
+    'capacity', ARGV[8],
     'connections', 0, 'users', 0, 'rooms', 0, 'state', 'live', 'started', string.format('%.0f', now))
 redis.call('PEXPIREAT', KEYS[1], string.format('%.0f', deadline + 3600000))
 return { 1, incarnation, deadline }

@@ -11,6 +11,7 @@
 -- ARGV[8]   users
 -- ARGV[9]   rooms
 -- ARGV[10]  state, `live` or `draining`
+-- ARGV[11]  capacity: how many connections it takes, 0 when that is not known
 -- Reply     the new deadline; nil when the lease is lost
 
 local time = redis.call('TIME')
@@ -22,6 +23,7 @@ if stored[1] ~= ARGV[1] or tonumber(stored[2] or 0) <= now then return false end
 local deadline = now + tonumber(ARGV[2])
 redis.call('HSET', KEYS[1],
     'deadline', string.format('%.0f', deadline), 'url', ARGV[3], 'region', ARGV[4], 'weight', ARGV[5],
-    'version', ARGV[6], 'connections', ARGV[7], 'users', ARGV[8], 'rooms', ARGV[9], 'state', ARGV[10])
+    'version', ARGV[6], 'connections', ARGV[7], 'users', ARGV[8], 'rooms', ARGV[9], 'state', ARGV[10],
+    'capacity', ARGV[11])
 redis.call('PEXPIREAT', KEYS[1], string.format('%.0f', deadline + 3600000))
 return deadline
