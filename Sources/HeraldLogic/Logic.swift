@@ -126,6 +126,8 @@ public struct Logic<Table: RouteTable, Channel: Bus, Time: Clock>: Service where
             random: .random(in: 0...(.max))
         )
         let routes = RouteController(table: table, bus: bus, sender: configuration.name)
+        let presence = PresenceController(table: table, limits: configuration.limits)
+        let nodes = NodeController(table: table, limits: configuration.limits) { watch.recentNodes }
         let service = ServiceController(
             obstacles: { watch.obstacles },
             metrics: {
@@ -133,7 +135,7 @@ public struct Logic<Table: RouteTable, Channel: Bus, Time: Clock>: Service where
                 return MetricsText(pipeline: done, waiting: waiting, requests: requests).text
             }
         )
-        return pushes.endpoints + routes.endpoints + service.endpoints
+        return pushes.endpoints + routes.endpoints + presence.endpoints + nodes.endpoints + service.endpoints
     }
 
     private func server(_ api: LogicAPI, _ requests: RequestCounters) -> Application<LogicAPI> {

@@ -3,7 +3,7 @@ import Logging
 import ServiceLifecycle
 import Synchronization
 
-/// Asks the table every second whether it answers, for `/readyz` and the log.
+/// Asks the table every second whether it answers, for `/readyz` and the log, and keeps the nodes it told.
 ///
 /// A probe of its own rather than one per request: `/readyz` then costs Redis nothing however often it is asked,
 /// answers at once when Redis hangs, and a change is logged once, when it happens.
@@ -24,6 +24,9 @@ final class TableWatch<Table: RouteTable, Time: Clock>: Service where Time.Durat
     /// Why no pushes should be sent here now; empty when they should.
     var obstacles: [String] { health.withLock { $0.obstacles(at: now) } }
 
+    /// The live nodes as of the last probe; nil when that is too long ago.
+    var recentNodes: [NodeRecord]? { health.withLock { $0.recentNodes(at: now) } }
+
     func run() async {
         await cancelWhenGracefulShutdown {
             while !Task.isCancelled {
@@ -38,8 +41,8 @@ final class TableWatch<Table: RouteTable, Time: Clock>: Service where Time.Durat
 
     private func probe() async {
         do throws(RouteTableError) {
-            _ = try await table.nodes()
-            if health.withLock({ $0.answered(at: now) }) { logger.info("Redis answers") }
+            let nodes = try await table.nodes()
+            if health.withLock({ $0.answered(nodes, at: now) }) { logger.info("Redis answers") }
         } catch {
             guard !Task.isCancelled, health.withLock({ $0.failed() }) else { return }
             logger.warning("Redis does not answer", metadata: ["reason": "\(error)"])
@@ -57,10 +60,12 @@ struct TableHealth {
 
     private var lastAnswer: Duration?
     private var hasFailed = false
+    private var nodes: [NodeRecord] = []
 
     /// - Returns: whether this is a change worth telling.
-    mutating func answered(at now: Duration) -> Bool {
+    mutating func answered(_ nodes: [NodeRecord] = [], at now: Duration) -> Bool {
         defer {
+            self.nodes = nodes
             lastAnswer = now
             hasFailed = false
         }
@@ -71,6 +76,12 @@ struct TableHealth {
     mutating func failed() -> Bool {
         defer { hasFailed = true }
         return !hasFailed
+    }
+
+    /// A failed probe does not make them wrong at once: what Redis said is good while it is not too old.
+    func recentNodes(at now: Duration) -> [NodeRecord]? {
+        guard let lastAnswer, now - lastAnswer <= Self.silenceMax else { return nil }
+        return nodes
     }
 
     func obstacles(at now: Duration) -> [String] {

@@ -170,7 +170,7 @@ struct BadInputTests {
 
     @Test func `every bad input gets its problem, and the connection goes on`() async throws {
         try await fleet.serving { port in
-            for input in BadInput.bodies + BadInput.paths {
+            for input in BadInput.bodies + BadInput.paths + BadInput.questions {
                 let response = try await RawClient.request(
                     input.method,
                     input.path,
@@ -231,7 +231,9 @@ struct BadInputTests {
             for (method, path, body) in [
                 ("POST", "/v1/push", #"{"all":true}"#), ("GET", "/v1/users/a", nil),
                 ("GET", "/v1/rooms/a", nil),
-                ("GET", "/v1/nodes", nil), ("GET", "/v1/online", nil),
+                ("GET", "/v1/nodes", nil), ("GET", "/v1/online", nil), ("GET", "/v1/nodes/best", nil),
+                ("POST", "/v1/presence", #"{"users":["a"]}"#), ("GET", "/v1/rooms", nil),
+                ("GET", "/v1/rooms/a/members", nil),
                 ("DELETE", "/v1/users/a/connections/b", nil),
             ] as [(String, String, String?)] {
                 let response = try await RawClient.request(method, path, body: body, to: port)

@@ -174,12 +174,15 @@ struct EndpointTests {
             #expect(
                 nodes.body.hasSuffix(
                     #",{"node":"cloud-2","incarnation":2,"state":"draining","url":"ws://b","region":"eu","#
-                        + #""weight":2,"version":"1.0","connections":30,"users":20,"rooms":10,"#
+                        + #""weight":2,"capacity":0,"version":"1.0","connections":30,"users":20,"rooms":10,"#
                         + #""started":\#(fleet.table.now),"lease_expires":\#(renewed.deadline)}]}"#
                 )
             )
             let online = try await RawClient.request("GET", "/v1/online", to: port)
-            #expect(online.body == #"{"connections":30,"users":20,"rooms":10,"nodes":2}"#)
+            #expect(
+                online.body == #"{"connections":30,"users":20,"rooms":10,"nodes":2,"#
+                    + #""users_least":20,"rooms_least":10}"#
+            )
         }
     }
 

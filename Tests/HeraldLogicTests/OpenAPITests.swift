@@ -29,13 +29,21 @@ struct OpenAPITests {
         #expect(text.contains("at most \(limits.targetsMax) together"))
         #expect(text.contains("and \(limits.jsonDepthMax) levels"))
         #expect(text.contains("maxItems: \(limits.excludesMax)"))
+        #expect(text.contains("maximum: \(limits.largestRoomsMax)\n"))
+        #expect(text.contains("maximum: \(limits.membersPageMax)\n"))
+        #expect(text.contains("maximum: \(limits.nodesChosenMax)\n"))
+        #expect(text.contains("lists (\(limits.listedMembersMax) unless"))
         #expect(text.contains("name, at most \(limits.eventBytesMax) bytes"))
     }
 
     @Test func `it names every code that a caller can meet`() {
         var codes = BadInput.bodies.map(\.code) + BadInput.paths.map(\.code)
+        codes += BadInput.questions.map(\.code)
         codes += PushRefusal.Code.all.map(\.description)
-        codes += ["unauthorized", "no_connection", "not_ready", "unreachable", "request_timeout", "bad_http"]
+        codes += [
+            "unauthorized", "no_connection", "not_ready", "unreachable", "no_node", "request_timeout",
+            "bad_http",
+        ]
         // Nobody is there to meet these: the caller left, or no operation was found.
         let unmet: Set<String> = ["cancelled", "unknown_path", "wrong_method"]
         for code in Set(codes).subtracting(unmet) { #expect(text.contains("`\(code)`"), "\(code)") }
@@ -73,6 +81,8 @@ struct OpenAPITests {
         )
         return PushController(pipeline: pipeline, limits: .standard, random: 0).endpoints
             + RouteController(table: fleet.table, bus: fleet.bus, sender: "logic-test").endpoints
+            + PresenceController(table: fleet.table, limits: .standard).endpoints
+            + NodeController(table: fleet.table, limits: .standard, recent: { [] }).endpoints
             + ServiceController(obstacles: { [] }, metrics: { "" }).endpoints
     }
 }

@@ -3,7 +3,7 @@ import HeraldCore
 import HeraldWire
 import Hummingbird
 
-/// Who is where: users, rooms and nodes as the table shows them, and closing a connection.
+/// Who is where: one user and one room as the table shows them, and closing a connection.
 struct RouteController<Table: RouteTable, Channel: Bus>: Sendable {
     let table: Table
     let bus: Channel
@@ -23,8 +23,6 @@ struct RouteController<Table: RouteTable, Channel: Bus>: Sendable {
             Endpoint(.get, "/v1/rooms/{room}") { (_, parameters) async throws(Problem) in
                 try await room(parameters.id(0, RoomID.init))
             },
-            Endpoint(.get, "/v1/nodes") { (_, _) async throws(Problem) in try await nodes() },
-            Endpoint(.get, "/v1/online") { (_, _) async throws(Problem) in try await online() },
         ]
     }
 
@@ -97,36 +95,8 @@ struct RouteController<Table: RouteTable, Channel: Bus>: Sendable {
         }
     }
 
-    private func nodes() async throws(Problem) -> Response {
-        let records = try await records()
-        return .json { writer in
-            writer.object { writer in
-                writer.array("nodes") { writer in
-                    for record in records { writer.node(record) }
-                }
-            }
-        }
-    }
-
-    /// A user with connections on two nodes counts twice: nobody knows better without reading every route.
-    private func online() async throws(Problem) -> Response {
-        let records = try await records()
-        return .json { writer in
-            writer.object { writer in
-                writer.member("connections", records.reduce(0) { $0 + $1.load.connections })
-                writer.member("users", records.reduce(0) { $0 + $1.load.users })
-                writer.member("rooms", records.reduce(0) { $0 + $1.load.rooms })
-                writer.member("nodes", records.count)
-            }
-        }
-    }
-
     private func look(up lookup: Lookup) async throws(Problem) -> LookupAnswer {
         do { return try await table.look(up: lookup) } catch { throw Problem(error) }
-    }
-
-    private func records() async throws(Problem) -> [NodeRecord] {
-        do { return try await table.nodes() } catch { throw Problem(error) }
     }
 }
 
@@ -135,24 +105,5 @@ extension Problem {
         var problem = Self(.serviceUnavailable, "unreachable", detail)
         problem.retryAfterSeconds = 1
         return problem
-    }
-}
-
-extension JSONWriter {
-    fileprivate mutating func node(_ record: NodeRecord) {
-        object { writer in
-            writer.member("node", record.profile.id.description)
-            writer.member("incarnation", record.lease.incarnation.number)
-            writer.member("state", record.state.rawValue)
-            writer.member("url", record.profile.url)
-            writer.member("region", record.profile.region)
-            writer.member("weight", record.profile.weight)
-            writer.member("version", record.profile.version)
-            writer.member("connections", record.load.connections)
-            writer.member("users", record.load.users)
-            writer.member("rooms", record.load.rooms)
-            writer.member("started", record.started.milliseconds)
-            writer.member("lease_expires", record.lease.deadline.milliseconds)
-        }
     }
 }
