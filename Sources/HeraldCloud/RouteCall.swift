@@ -71,11 +71,12 @@ extension RouteKeeperStateMachine {
         /// Entries of the largest call.
         var largest: Int { max(max(binds.count, renewals.count), max(unbinds.count, finds.count)) }
 
-        mutating func add(_ call: KeyLane.Call, _ name: UserKey, _ seat: Int) {
+        /// `age`: how long ago the session that binds was accepted.
+        mutating func add(_ call: KeyLane.Call, _ name: UserKey, _ seat: Int, age: Duration) {
             switch call {
             case .bind(let session, let incarnation):
                 let id = SessionID(node: node, incarnation: incarnation, counter: session.counter)
-                binds.append(Bind(name: name, session: id))
+                binds.append(Bind(name: name, session: id, age: age))
                 places[0].append(seat)
             case .renew(let mapping):
                 renewals.append(route(mapping, name))

@@ -325,7 +325,8 @@ struct RouteKeeperStateMachine: ~Copyable {
             moving.isQueued = false
             if let call = moving.lane.nextCall(at: now, incarnation: lease.incarnation) {
                 moving.lane.begin(call)
-                batch.add(call, name, seat)
+                let age = moving.lane.claim.map { now.since($0.since) } ?? .zero
+                batch.add(call, name, seat, age: age)
             }
             seats.put(moving, in: seat, at: now)
         }

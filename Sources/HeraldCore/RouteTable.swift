@@ -24,10 +24,12 @@ public protocol RouteTable: Sendable {
     /// Gives the lease back, if it is still this one.
     func leave(_ lease: Lease) async throws(RouteTableError)
 
-    /// Binds new sessions to their keys. The newest accept of a key wins.
+    /// Binds new sessions to their keys. The newest accept of a key wins, in whatever order the binds arrive;
+    /// accepts of two nodes within a tenth of a second of each other count as equally new, and the later bind wins.
     func bind(_ binds: [Bind], for duration: Duration) async throws(RouteTableError) -> [BindOutcome]
 
-    /// Says again that these mappings hold; writes those that vanished.
+    /// Says again that these mappings hold; writes those that vanished. A mapping that an earlier incarnation of
+    /// the same node wrote for the same session and epoch becomes this one's.
     func renew(_ routes: [Route], for duration: Duration) async throws(RouteTableError) -> [RenewOutcome]
 
     /// Removes exactly these mappings.
@@ -73,10 +75,14 @@ public protocol RouteTable: Sendable {
 public struct Bind: Hashable, Sendable {
     public var name: UserKey
     public var session: SessionID
+    /// How long ago the session was accepted when the table is called, by the node's monotonic clock. With it a
+    /// bind that is tried again competes as what it is: an older accept.
+    public var age: Duration
 
-    public init(name: UserKey, session: SessionID) {
+    public init(name: UserKey, session: SessionID, age: Duration = .zero) {
         self.name = name
         self.session = session
+        self.age = age
     }
 }
 

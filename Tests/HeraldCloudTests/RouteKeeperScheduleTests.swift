@@ -33,7 +33,9 @@ private final class Node {
     var orders: [CloseOrder] = []
     var calls: [RouteKeeperStateMachine.Call] = []
     /// Calls that were given up and may still happen until then.
-    var late: [(body: RouteKeeperStateMachine.Call.Body, until: Moment)] = []
+    var late: [(body: RouteKeeperStateMachine.Call.Body, made: Moment, until: Moment)] = []
+    /// When the calls of `calls` were made.
+    var made: [UInt64: Moment] = [:]
 
     init(_ name: String) {
         id = NodeID(fixed: name)
@@ -72,7 +74,7 @@ private struct World {
             for node in nodes { try await loseLease(node) }
         default: pass(.milliseconds(Int64(roll(800))))
         }
-        for node in nodes { node.calls += node.machine.nextCalls(at: now) }
+        for node in nodes { ask(node) }
     }
 
     /// Everything that is under way ends well, and time passes until all has been renewed.
@@ -80,10 +82,10 @@ private struct World {
         for round in 0..<900 {
             for node in nodes {
                 if round == 0 {
-                    for (body, _) in node.late { _ = try await perform(body) }
+                    for (body, made, _) in node.late { _ = try await perform(body, made: made) }
                     node.late = []
                 }
-                node.calls += node.machine.nextCalls(at: now)
+                ask(node)
                 while !node.calls.isEmpty { try await answerOne(node, outcome: 0) }
                 while let socket = node.closing.first { close(socket, node) }
                 while !node.orders.isEmpty { order(node.orders.removeFirst(), at: node) }
@@ -143,12 +145,13 @@ private struct World {
     private mutating func answerOne(_ node: Node, outcome: Int) async throws {
         guard !node.calls.isEmpty else { return }
         let call = node.calls.remove(at: roll(node.calls.count))
+        let made = node.made.removeValue(forKey: call.number) ?? now
         var answer: RouteKeeperStateMachine.Answer?
         switch outcome {
-        case 0: answer = try await perform(call.body)
-        case 1: _ = try await perform(call.body)
+        case 0: answer = try await perform(call.body, made: made)
+        case 1: _ = try await perform(call.body, made: made)
         case 2: break
-        default: node.late.append((call.body, now + .seconds(8)))
+        default: node.late.append((call.body, made, now + .seconds(8)))
         }
         let random = dice.next()
         effects(node) { $0.answered(call.number, answer, at: $1, random: random, &$2) }
@@ -156,7 +159,8 @@ private struct World {
 
     private mutating func lateCall(_ node: Node) async throws {
         guard !node.late.isEmpty else { return }
-        _ = try await perform(node.late.remove(at: roll(node.late.count)).body)
+        let (body, made, _) = node.late.remove(at: roll(node.late.count))
+        _ = try await perform(body, made: made)
     }
 
     private mutating func pass(_ duration: Duration) {
@@ -197,12 +201,23 @@ private struct World {
 
     private mutating func roll(_ sides: Int) -> Int { Int(dice.next() % UInt64(sides)) }
 
+    private func ask(_ node: Node) {
+        for call in node.machine.nextCalls(at: now) {
+            node.calls.append(call)
+            node.made[call.number] = now
+        }
+    }
+
+    /// A bind is judged by when its session was accepted, however long it was on its way since it was made.
     private func perform(
-        _ body: RouteKeeperStateMachine.Call.Body
+        _ body: RouteKeeperStateMachine.Call.Body,
+        made: Moment
     ) async throws -> RouteKeeperStateMachine.Answer {
         let ttl = Duration.seconds(120)
         switch body {
-        case .bind(let binds): return .bound(try await table.bind(binds, for: ttl))
+        case .bind(var binds):
+            for index in binds.indices { binds[index].age += now.since(made) }
+            return .bound(try await table.bind(binds, for: ttl))
         case .renew(let routes): return .renewed(try await table.renew(routes, for: ttl))
         case .unbind(let routes):
             _ = try await table.unbind(routes)

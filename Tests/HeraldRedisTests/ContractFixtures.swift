@@ -65,10 +65,11 @@ func profile(_ name: String = "cloud-1") throws -> NodeProfile {
 }
 
 /// A bind of the next session of a lease.
-func bind(_ name: String, _ lease: Lease, _ counter: UInt64) throws -> Bind {
+func bind(_ name: String, _ lease: Lease, _ counter: UInt64, age: Duration = .zero) throws -> Bind {
     Bind(
         name: try UserKey(name),
-        session: SessionID(node: lease.node, incarnation: lease.incarnation, counter: counter)
+        session: SessionID(node: lease.node, incarnation: lease.incarnation, counter: counter),
+        age: age
     )
 }
 

@@ -156,7 +156,7 @@ struct RedisRouteTableTests {
             // Past what a clock set back may look like, the holder is newer than the asking: see below.
             let command = RedisScript.routeBind.call(
                 keys: ["herald:user:{alice}"],
-                ["phone", "cloud-1", "7", "1", 60_000, 0]
+                ["phone", "cloud-1", "7", "1", 60_000, 0, 0]
             )
             let reply = try await link.send(command).elements ?? []
             #expect(reply.first == .integer(ahead + 1))
@@ -164,36 +164,48 @@ struct RedisRouteTableTests {
         }
     }
 
-    @Test func `a bind that was asked for before the holder was accepted is refused`() async throws {
+    @Test func `a bind that was accepted before the holder is refused`() async throws {
         try await withRedisTable { table, link async throws in
             let lease = try await table.register(profile(), lease: .seconds(10))
             let (route, _) = try await table.bindOne(bind("alice/phone", lease, 1))
-            func rebind(from node: String, asked: UInt64) async throws -> RedisValue {
-                let asked = RedisArgument.integer(Int64(asked))
+            func rebind(from node: String, latest: UInt64) async throws -> RedisValue {
+                let latest = RedisArgument.integer(Int64(latest))
                 return try await link.send(
                     RedisScript.routeBind.call(
                         keys: ["herald:user:{alice}"],
-                        ["phone", .text(node), "7", "1", 60_000, asked]
+                        ["phone", .text(node), "7", "1", 60_000, 1, latest]
                     )
                 )
             }
-            #expect(try await rebind(from: "cloud-2", asked: route.epoch.number - 101) == .null)
+            #expect(try await rebind(from: "cloud-2", latest: route.epoch.number - 101) == .null)
             #expect(try await table.routes(of: "alice") == [route])
             // Of one node, counters tell better than clocks do.
-            #expect(try await rebind(from: "cloud-2", asked: route.epoch.number - 100) != .null)
-            #expect(try await rebind(from: "cloud-2", asked: 1) != .null)
+            #expect(try await rebind(from: "cloud-2", latest: route.epoch.number - 100) != .null)
+            #expect(try await rebind(from: "cloud-2", latest: 1) != .null)
         }
     }
 
-    @Test func `the clock is estimated late rather than early and not for long`() {
+    @Test func `a holder from a clock that was ahead refuses no fresh accept`() async throws {
+        try await withRedisTable { table, link async throws in
+            let lease = try await table.register(profile(), lease: .seconds(10))
+            let ahead = try await redisMilliseconds(link) + 60_000
+            let stored = "cloud-9#1.1 \(ahead) \(ahead + 60_000)"
+            try await link.send(RedisCommand("HSET", "herald:user:{alice}", "phone", .text(stored)))
+            let (route, replaced) = try await table.bindOne(bind("alice/phone", lease, 1))
+            #expect(replaced?.description == "cloud-9#1.1" && route.epoch == Epoch(UInt64(ahead + 1)))
+        }
+    }
+
+    @Test func `the clock is known between two bounds and not for long`() {
         var clock = RedisClockEstimate()
         func at(_ milliseconds: Int64) -> Moment { Moment(nanoseconds: milliseconds * 1_000_000) }
-        #expect(clock.latest(now: at(0), connection: 1) == nil)
-        clock.read(RedisTime(milliseconds: 5000), asked: at(100), connection: 1)
-        #expect(clock.latest(now: at(350), connection: 1) == RedisTime(milliseconds: 5250))
-        #expect(clock.latest(now: at(350), connection: 2) == nil)
-        #expect(clock.latest(now: at(30_100), connection: 1) != nil)
-        #expect(clock.latest(now: at(30_101), connection: 1) == nil)
+        func redis(_ milliseconds: UInt64) -> RedisTime { RedisTime(milliseconds: milliseconds) }
+        #expect(clock.time(now: at(0), connection: 1) == nil)
+        clock.read(redis(5000), asked: at(100), heard: at(140), connection: 1)
+        #expect(clock.time(now: at(350), connection: 1) == redis(5210)...redis(5250))
+        #expect(clock.time(now: at(350), connection: 2) == nil)
+        #expect(clock.time(now: at(30_100), connection: 1) != nil)
+        #expect(clock.time(now: at(30_101), connection: 1) == nil)
     }
 
     @Test func `a registration that is repeated by its own call is not refused by itself`() async throws {

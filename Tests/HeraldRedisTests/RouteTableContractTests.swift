@@ -151,6 +151,69 @@ struct RouteTableContractTests {
     }
 
     @Test(arguments: Kind.allCases)
+    func `what was accepted earlier does not win by arriving later`(_ kind: Kind) async throws {
+        try await withTable(kind) { under async throws in
+            let table = under.table
+            let one = try await table.register(profile("cloud-1"), lease: .seconds(10))
+            let two = try await table.register(profile("cloud-2"), lease: .seconds(10))
+            let (newer, _) = try await table.bindOne(bind("alice/phone", two, 1, age: .seconds(1)))
+            let older = try bind("alice/phone", one, 1, age: .seconds(2))
+            #expect(try await table.bind([older], for: .seconds(60)) == [.refused])
+            #expect(try await table.routes(of: "alice") == [newer])
+            // And the other way: the holder's bind came late, its accept was early.
+            let (late, _) = try await table.bindOne(bind("bob/phone", one, 2, age: .seconds(2)))
+            let (next, replaced) = try await table.bindOne(bind("bob/phone", two, 2, age: .seconds(1)))
+            #expect(replaced == late.session && next.epoch > late.epoch)
+            // Within a tenth of a second nobody is refused.
+            let close = try bind("alice/phone", one, 3, age: .milliseconds(1050))
+            #expect(try await table.bindOne(close).replaced == newer.session)
+        }
+    }
+
+    @Test(arguments: Kind.allCases)
+    func `an earlier accept stays earlier when its mapping comes back`(_ kind: Kind) async throws {
+        try await withTable(kind) { under async throws in
+            let table = under.table
+            let one = try await table.register(profile("cloud-1"), lease: .seconds(10))
+            let two = try await table.register(profile("cloud-2"), lease: .seconds(10))
+            let (newer, _) = try await table.bindOne(bind("alice/phone", two, 1, age: .seconds(1)))
+            #expect(try await table.unbind([newer]) == [true])
+            let (older, _) = try await table.bindOne(bind("alice/phone", one, 1, age: .seconds(2)))
+            #expect(older.epoch < newer.epoch)
+            guard case .renewed = try await table.renew([newer], for: .seconds(60))[0] else {
+                Issue.record("refused by an older accept")
+                return
+            }
+            #expect(try await table.renew([older], for: .seconds(60)) == [.refused])
+        }
+    }
+
+    @Test(arguments: Kind.allCases)
+    func `a new incarnation takes its own mapping over in one step`(_ kind: Kind) async throws {
+        try await withTable(kind) { under async throws in
+            let table = under.table
+            let old = try await table.register(profile(), lease: .seconds(10))
+            let (before, _) = try await table.bindOne(bind("alice/phone", old, 1))
+            try await table.leave(old)
+            let new = try await table.register(profile(), lease: .seconds(10))
+            var after = before
+            after.session = SessionID(node: new.node, incarnation: new.incarnation, counter: 1)
+            var stranger = after
+            stranger.session = SessionID(node: new.node, incarnation: new.incarnation, counter: 2)
+            #expect(try await table.renew([stranger], for: .seconds(60)) == [.refused])
+            guard case .renewed = try await table.renew([after], for: .seconds(60))[0] else {
+                Issue.record("refused by its own earlier incarnation")
+                return
+            }
+            #expect(try await table.routes(of: "alice").map(\.session) == [after.session])
+            // A renewal of the earlier incarnation that was held up, and its unbind, change nothing.
+            #expect(try await table.renew([before], for: .seconds(60)) == [.refused])
+            #expect(try await table.unbind([before]) == [false])
+            #expect(try await table.routes(of: "alice").map(\.session) == [after.session])
+        }
+    }
+
+    @Test(arguments: Kind.allCases)
     func `unbind removes exactly one mapping`(_ kind: Kind) async throws {
         try await withTable(kind) { under async throws in
             let table = under.table

@@ -139,11 +139,7 @@ public final class MemoryRouteTable: RouteTable {
 
     public func unbind(_ routes: [Route]) async throws(RouteTableError) -> [Bool] {
         try reach { (state) throws(RouteTableError) in
-            routes.map { route in
-                guard let held = state.held(route.name), held.isSameMapping(as: route) else { return false }
-                state.remove(route.name)
-                return true
-            }
+            routes.map { state.unbind($0) }
         }
     }
 
@@ -222,48 +218,40 @@ public final class MemoryRouteTable: RouteTable {
 // MARK: What Redis's scripts decide
 
 extension MemoryRouteTable.State {
-    /// The newest accept wins. Sessions of one node are told apart by incarnation and counter, so that a bind
-    /// which was held up on its way cannot undo a later one of the same node; the same bind again is answered
-    /// as the first time.
     fileprivate mutating func bind(_ bind: Bind, for duration: Duration) -> BindOutcome {
-        let stored = users[bind.name.user]?[bind.name.key]
-        let held = held(bind.name)
-        if let session = held?.session, session.node == bind.session.node {
-            let isOlder =
-                bind.session.incarnation < session.incarnation
-                || bind.session.incarnation == session.incarnation && bind.session.counter < session.counter
-            if isOlder { return .refused }
-        }
-        var epoch = Epoch(max(now.milliseconds, (stored?.epoch.number ?? 0) + 1))
-        var replaced = held?.session
-        if let held, held.session == bind.session {
-            epoch = held.epoch
-            replaced = nil
-        }
-        let route = Route(name: bind.name, session: bind.session, epoch: epoch, expires: now + duration)
-        users[bind.name.user, default: [:]][bind.name.key] = route
-        return .bound(route, replaced: replaced)
+        let age = UInt64(max(0, bind.age.wholeMilliseconds))
+        let accepted = RedisTime(milliseconds: now.milliseconds - min(age, now.milliseconds))
+        let now = now
+        return decide(bind.name) { $0.bind(bind, accepted: accepted...accepted, for: duration, at: now) }
     }
 
     fileprivate mutating func renew(_ route: Route, for duration: Duration) -> RenewOutcome {
-        if let held = held(route.name), !held.isSameMapping(as: route), held.epoch >= route.epoch {
-            return .refused
+        let now = now
+        return decide(route.name) { $0.renew(route, for: duration, at: now) }
+    }
+
+    fileprivate mutating func unbind(_ route: Route) -> Bool {
+        let now = now
+        return decide(route.name) { $0.unbind(route, at: now) }
+    }
+
+    private mutating func decide<Answer>(
+        _ name: UserKey,
+        _ script: (inout KeyRecord) -> Answer
+    ) -> Answer {
+        var record = KeyRecord(users[name.user]?[name.key])
+        let answer = script(&record)
+        if let route = record.stored {
+            users[name.user, default: [:]][name.key] = route
+        } else {
+            remove(name)
         }
-        var route = route
-        route.expires = now + duration
-        users[route.name.user, default: [:]][route.name.key] = route
-        return .renewed(expires: route.expires)
+        return answer
     }
 
     fileprivate mutating func remove(_ name: UserKey) {
         users[name.user]?[name.key] = nil
         if users[name.user]?.isEmpty == true { users[name.user] = nil }
-    }
-
-    /// The mapping of a key, unless its time is over.
-    fileprivate func held(_ name: UserKey) -> Route? {
-        guard let route = users[name.user]?[name.key], route.expires > now else { return nil }
-        return route
     }
 
     fileprivate mutating func route(of name: UserKey) -> Route? {
@@ -335,11 +323,5 @@ extension MemoryRouteTable.State {
 
     private func isLive(_ node: NodeID, _ incarnation: Incarnation) -> Bool {
         live(node)?.lease.incarnation == incarnation
-    }
-}
-
-extension Route {
-    fileprivate func isSameMapping(as other: Route) -> Bool {
-        name == other.name && session == other.session && epoch == other.epoch
     }
 }

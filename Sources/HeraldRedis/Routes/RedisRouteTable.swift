@@ -45,15 +45,16 @@ public final class RedisRouteTable: RouteTable {
         for duration: Duration
     ) async throws(RouteTableError) -> [BindOutcome] {
         let milliseconds = RedisArgument.integer(duration.wholeMilliseconds)
-        let asked = state.withLock { $0.clock.latest(now: .now, connection: link.status.connections) }
-        let askedMilliseconds = RedisArgument.integer(Int64(asked?.milliseconds ?? 0))
+        let connection = link.status.connections
+        let clock = try await clock(of: connection)
         let commands = binds.map { bind in
             RedisScript.routeBind.call(
                 keys: [keys.user(bind.name.user)],
                 [
                     .text(bind.name.key.description), .text(bind.session.node.description),
                     .text(bind.session.incarnation.description), .text(String(bind.session.counter)),
-                    milliseconds, askedMilliseconds,
+                    milliseconds, Self.accepted(clock?.lowerBound, bind.age),
+                    Self.accepted(clock?.upperBound, bind.age),
                 ]
             )
         }
@@ -61,7 +62,27 @@ public final class RedisRouteTable: RouteTable {
         var outcomes: [BindOutcome] = []
         outcomes.reserveCapacity(replies.count)
         for (bind, reply) in zip(binds, replies) { outcomes.append(try outcome(of: bind, reply)) }
+        // They may have waited for another master, and been judged there by the clock of the one before.
+        if link.status.connections != connection, outcomes.contains(.refused) {
+            throw .unavailable("the connection changed while binds were under way")
+        }
         return outcomes
+    }
+
+    /// What Redis's clock shows now; asked for when no reading is good enough.
+    private func clock(of connection: Int) async throws(RouteTableError) -> ClosedRange<RedisTime>? {
+        let known = state.withLock { $0.clock.time(now: .now, connection: connection) }
+        if let known { return known }
+        let asked = Moment.now
+        let replies = try await send([RedisCommand("TIME")])
+        guard let time = RouteText.time(replies[0]) else { throw corrupt("TIME", replies[0]) }
+        note(time, asked: asked)
+        return state.withLock { $0.clock.time(now: .now, connection: connection) }
+    }
+
+    private static func accepted(_ now: RedisTime?, _ age: Duration) -> RedisArgument {
+        guard let now else { return 0 }
+        return .integer(max(1, Int64(clamping: now.milliseconds) - age.wholeMilliseconds))
     }
 
     private func outcome(of bind: Bind, _ reply: RedisValue) throws(RouteTableError) -> BindOutcome {
@@ -159,6 +180,7 @@ extension RedisRouteTable {
     /// Remembers a time that Redis just told.
     func note(_ time: RedisTime, asked: Moment) {
         let connection = link.status.connections
-        state.withLock { $0.clock.read(time, asked: asked, connection: connection) }
+        let heard = Moment.now
+        state.withLock { $0.clock.read(time, asked: asked, heard: heard, connection: connection) }
     }
 }

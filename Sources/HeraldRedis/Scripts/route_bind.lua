@@ -6,25 +6,30 @@
 -- ARGV[3]  its incarnation, `7`
 -- ARGV[4]  its counter, `42`
 -- ARGV[5]  how long the mapping lives, in milliseconds
--- ARGV[6]  when the bind was asked for at the latest, by Redis's clock in milliseconds; 0 when not known
+-- ARGV[6]  when the session was accepted at the earliest, by Redis's clock in milliseconds; 0 when not known
+-- ARGV[7]  when it was accepted at the latest; 0 when not known
 -- Reply    {epoch, expires, session that held the key until now or ''}; nil when refused
 --
 -- Refused is what was held up on its way: an older session of the same node, told by incarnation and counter;
--- and a session of another node that was asked for before the present holder was accepted. A tenth of a second
--- is allowed for epochs that ran ahead of the clock. The same bind again is answered as the first time.
--- The epoch is max(clock, stored + 1): neither a clock set back nor a counter rolled back makes it shrink.
+-- and a session of another node that was accepted before the present holder was. A tenth of a second is allowed
+-- for epochs that ran ahead of the clock. A holder that is newer than the clock itself refuses nobody: the clock
+-- was set back, or the master changed. The same bind again is answered as the first time.
+-- The epoch is max(accepted, stored + 1): when the bind arrives does not matter, and neither a clock set back nor
+-- a counter rolled back makes it shrink.
 
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local incarnation, counter, asked = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[6])
+local incarnation, counter = tonumber(ARGV[3]), tonumber(ARGV[4])
+local earliest, latest = tonumber(ARGV[6]), tonumber(ARGV[7])
 local epoch, replaced = now, ''
+if latest > 0 then epoch = math.min(now, earliest) end
 
 local stored = redis.call('HGET', KEYS[1], ARGV[1])
 if stored then
     local session, node, i, c, e, expires = string.match(stored, '^((%S+)#(%d+)%.(%d+)) (%d+) (%d+)$')
     if session then
         i, c, e, expires = tonumber(i), tonumber(c), tonumber(e), tonumber(expires)
-        epoch = math.max(now, e + 1)
+        epoch = math.max(epoch, e + 1)
         if expires > now then
             local same = node == ARGV[2] and i == incarnation and c == counter
             if same then
@@ -33,7 +38,7 @@ if stored then
                 if incarnation < i or (incarnation == i and counter < c) then return false end
                 replaced = session
             else
-                if asked > 0 and e > asked + 100 then return false end
+                if latest > 0 and e > latest + 100 and e <= now + 100 then return false end
                 replaced = session
             end
         end

@@ -6,16 +6,23 @@
 -- ARGV[3]  the epoch of its bind
 -- ARGV[4]  how long the mapping lives, in milliseconds
 -- Reply    when it ends now; nil when refused, because another accept that is not older holds the key
+--
+-- What an earlier incarnation of the node wrote for the same session and epoch is the same accept: it is carried
+-- over in this one step. A renewal of that earlier incarnation which arrives after it is refused.
 
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 
+local parts = '^(%S+)#(%d+)%.(%d+)$'
 local stored = redis.call('HGET', KEYS[1], ARGV[1])
 if stored then
     local session, epoch, expires = string.match(stored, '^(%S+) (%d+) (%d+)$')
-    if session and tonumber(expires) > now and tonumber(epoch) >= tonumber(ARGV[3])
-        and not (session == ARGV[2] and epoch == ARGV[3]) then
-        return false
+    if session and tonumber(expires) > now and tonumber(epoch) >= tonumber(ARGV[3]) then
+        local node, incarnation, counter = string.match(session, parts)
+        local ownNode, ownIncarnation, ownCounter = string.match(ARGV[2], parts)
+        local same = epoch == ARGV[3] and node == ownNode and counter == ownCounter
+            and tonumber(incarnation) <= tonumber(ownIncarnation)
+        if not same then return false end
     end
 end
 
