@@ -63,8 +63,6 @@ struct KeyLane: Hashable, Sendable {
         var session: Session
         var mapping: Mapping
         var isAnnounced = true
-        /// The mapping of an earlier incarnation was taken out; the one of this incarnation is not written yet.
-        var isLifted = false
     }
 
     enum Call: Hashable, Sendable {
@@ -209,7 +207,6 @@ struct KeyLane: Hashable, Sendable {
         case .renewed:
             if isHeld {
                 holder?.mapping = mapping
-                holder?.isLifted = false
             } else {
                 leave(mapping, at: now, rules)
             }
@@ -225,14 +222,10 @@ struct KeyLane: Hashable, Sendable {
     }
 
     mutating func unbindAnswered(at now: Moment, _ rules: Rules) {
-        guard case .unbind(let mapping) = call else { return }
+        guard case .unbind = call else { return }
         call = nil
         displaced = nil
-        if holder?.mapping == mapping {
-            holder?.isLifted = true
-        } else {
-            forgetResidue(at: now, rules)
-        }
+        forgetResidue(at: now, rules)
     }
 
     /// `found`: the session that has the key, and since when; nil when nobody has.
@@ -254,11 +247,9 @@ struct KeyLane: Hashable, Sendable {
         )
         if found.session.node != node {
             if let holder, holder.mapping.epoch <= found.epoch { dismissHolder(&effects) }
-        } else if holder?.mapping.counter == mapping.counter,
-            holder?.mapping.incarnation == mapping.incarnation
-        {
-            // Its own bind, done once more after it was given up: the later epoch is the one that stands.
-            holder?.mapping.epoch = mapping.epoch
+        } else if holder?.mapping.counter == mapping.counter {
+            // Its own bind or renewal, done once more after it was given up: what stands is the later one.
+            holder?.mapping = mapping
         } else {
             leave(mapping, at: now, rules)
             isRenewalDue = holder != nil
@@ -299,12 +290,11 @@ struct KeyLane: Hashable, Sendable {
         if let residue, residue.notBefore <= now { return residue.mapping.map(Call.unbind) ?? .find }
         guard let holder else { return nil }
         if holder.mapping.incarnation != incarnation {
-            guard holder.isLifted else { return .unbind(holder.mapping) }
             var mapping = holder.mapping
             mapping.incarnation = incarnation
             return .renew(mapping)
         }
-        return isRenewalDue || holder.isLifted ? .renew(holder.mapping) : nil
+        return isRenewalDue ? .renew(holder.mapping) : nil
     }
 
     mutating func begin(_ call: Call) {
@@ -315,7 +305,7 @@ struct KeyLane: Hashable, Sendable {
 
     /// Nothing goes on but that a session holds the key: `holder` is all there is to know.
     func isSettled(at now: Moment) -> Bool {
-        guard let holder, holder.isAnnounced, !holder.isLifted else { return false }
+        guard let holder, holder.isAnnounced else { return false }
         return call == nil && claim == nil && residue == nil && leaving == nil && !isRenewalDue
             && doubtUntil <= now
     }
