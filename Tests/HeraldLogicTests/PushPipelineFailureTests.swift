@@ -71,11 +71,15 @@ struct PushPipelineFailureTests {
         try await fleet.listening(["cloud-2"]) {
             try await fleet.pushing { pipeline in
                 fleet.bus.publishGate.close()
+                fleet.table.lookupGate.close()
                 let answers = Answers()
                 pipeline.submit(try push("warm-up", to: .user("bob")), answers.caller)
-                await fleet.bus.publishGate.waitUntilWaiting()
+                await fleet.table.lookupGate.waitUntilWaiting()
+                // While that turn is held, these two come together into the next one.
                 pipeline.submit(try push("a", to: .user("alice")), answers.caller)
                 pipeline.submit(try push("b", to: .user("bob")), answers.caller)
+                fleet.table.lookupGate.open()
+                await fleet.bus.publishGate.waitUntilWaiting()
                 #expect(fleet.bus.publishGate.letOneThrough())
                 #expect(await answers.wait(for: 1) == ["routed"])
                 await fleet.bus.publishGate.waitUntilWaiting()
