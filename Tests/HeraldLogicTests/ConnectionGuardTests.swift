@@ -114,7 +114,8 @@ struct ConnectionGuardTests {
         try await fleet.serving(http: http) { port in
             for start in ["", "GET /healthz HTTP/1.1\r\nHo"] {
                 try await RawClient.connected(to: port) { connection in
-                    if !start.isEmpty { try await connection.send(start) }
+                    // A machine under load may have closed it before.
+                    if !start.isEmpty { try? await connection.send(start) }
                     #expect(try await connection.rest() == "")
                 }
             }

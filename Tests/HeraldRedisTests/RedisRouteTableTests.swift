@@ -215,7 +215,7 @@ struct RedisRouteTableTests {
                     try await link.send(
                         RedisScript.nodeRegister.call(
                             keys: ["n"],
-                            [10_000, .text(claim), "u", "r", 1, "v", 0]
+                            [10_000, .text(claim), "u", "r", 1, "v", 0, 0]
                         )
                     ).elements ?? []
                 }

@@ -13,8 +13,9 @@
 // The fourth lies with the node, not with the rooms: "which rooms are largest" is then a question to each node's
 // one key, not to every room. It is written beside the shares, one ZADD for all rooms of a call.
 //
-// Cost of a join: about 1 µs of Redis in a script that runs anyway, at most once a second per room (the first
-// member's at once); of a page, the reading of about two pages of names, however many nodes hold the room.
+// Measured on Redis 7.0: a join or leave costs 1 to 2 µs in a script that runs anyway, at most once a second per room
+// (the first member's at once), and that takes 6.6 µs now, 4.6 without lists; a name takes 127 bytes in a long list,
+// 88 alone in one. A page costs the reading of about two pages of names, however many nodes hold the room.
 
 public import HeraldCore
 
