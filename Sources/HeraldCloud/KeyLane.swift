@@ -191,6 +191,12 @@ struct KeyLane: Hashable, Sendable {
                 effects.append(.close(session.socket, .replaced))
             }
             dismissHolder(&effects)
+        case .unusable:
+            forgetResidue(at: now, rules)
+            if isWanted {
+                claim = nil
+                effects.append(.close(session.socket, .routeUnavailable))
+            }
         }
     }
 
@@ -210,6 +216,9 @@ struct KeyLane: Hashable, Sendable {
             } else {
                 leave(mapping, at: now, rules)
             }
+        case .unusable:
+            // The walk over all sessions asks again.
+            if isHeld { holder?.mapping = mapping } else { forgetResidue(at: now, rules) }
         case .refused:
             if isHeld, now < doubtUntil {
                 residue = Residue(mapping: nil, notBefore: now, until: now + rules.routeTTL)

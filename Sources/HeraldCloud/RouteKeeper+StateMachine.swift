@@ -255,9 +255,17 @@ struct RouteKeeperStateMachine: ~Copyable {
     private mutating func count(_ answer: Answer?, _ index: Int) {
         switch answer {
         case .bound(let outcomes):
-            if outcomes[index] == .refused { counts.bindsRefused += 1 } else { counts.binds += 1 }
+            switch outcomes[index] {
+            case .bound: counts.binds += 1
+            case .refused: counts.bindsRefused += 1
+            case .unusable: counts.callsFailed += 1
+            }
         case .renewed(let outcomes):
-            if outcomes[index] == .refused { counts.renewalsRefused += 1 } else { counts.renewals += 1 }
+            switch outcomes[index] {
+            case .renewed: counts.renewals += 1
+            case .refused: counts.renewalsRefused += 1
+            case .unusable: counts.callsFailed += 1
+            }
         case .unbound: counts.unbinds += 1
         case .found, .sharesTold, nil: break
         }

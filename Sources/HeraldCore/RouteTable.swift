@@ -91,12 +91,17 @@ public enum BindOutcome: Hashable, Sendable {
     case bound(Route, replaced: SessionID?)
     /// Redis holds a newer accept of the key.
     case refused
+    /// What stands in the user's place is not Herald's: nothing was written. For the operator; the other entries
+    /// of the call are as they would be without this one.
+    case unusable
 }
 
 public enum RenewOutcome: Hashable, Sendable {
     case renewed(expires: RedisTime)
     /// A newer accept holds the key: this session is a ghost and shall be closed.
     case refused
+    /// What stands in the user's place is not Herald's: nothing was written. The session may stay.
+    case unusable
 }
 
 /// What a look-up asks for, many at a time.

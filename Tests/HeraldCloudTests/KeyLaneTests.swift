@@ -181,6 +181,21 @@ struct KeyLaneTests {
         #expect(lane.lane.isEmpty)
     }
 
+    @Test func `who cannot be written down is told to come back, and who is there stays`() {
+        var lane = Transcript.live(1, epoch: 100)
+        lane.claim(2)
+        _ = lane.next()
+        #expect(lane.unusableBind() == [.close(lane.socket(2), .routeUnavailable)])
+        lane.close(2)
+        #expect(lane.next() == nil)
+        // A carry-over that cannot be written is not tried without a pause.
+        lane.incarnation = Incarnation(8)
+        #expect(lane.next() == .renew(lane.mapping(1, epoch: 100)))
+        #expect(lane.unusableRenewal() == [])
+        #expect(lane.next() == nil)
+        #expect(lane.lane.isSettled(at: lane.now))
+    }
+
     @Test func `a new incarnation carries the mapping over in one call, with the same epoch`() {
         var lane = Transcript.live(1, epoch: 100)
         lane.incarnation = Incarnation(8)
@@ -286,6 +301,14 @@ private struct Transcript {
 
     mutating func refusedBind() -> [KeyLane.Effect] {
         effects { $0.bindAnswered(.refused, node: NodeID(fixed: "cloud-1"), at: $1, $2, &$3) }
+    }
+
+    mutating func unusableBind() -> [KeyLane.Effect] {
+        effects { $0.bindAnswered(.unusable, node: NodeID(fixed: "cloud-1"), at: $1, $2, &$3) }
+    }
+
+    mutating func unusableRenewal() -> [KeyLane.Effect] {
+        effects { $0.renewAnswered(.unusable, at: $1, $2, &$3) }
     }
 
     mutating func renewed() -> [KeyLane.Effect] {

@@ -192,14 +192,14 @@ extension CommandSchedule.Step {
             return .number(1)
         case .bind(let bind, let accepted):
             switch record.bind(bind, accepted: accepted, for: CommandSchedule.ttl, at: now) {
-            case .refused: return .refused
+            case .refused, .unusable: return .refused
             case .bound(let route, let replaced):
                 let epoch = Int64(route.epoch.number)
                 return .bound(epoch: epoch, replaced: replaced?.description ?? "")
             }
         case .renew(let route):
             switch record.renew(route, for: CommandSchedule.ttl, at: now) {
-            case .refused: return .refused
+            case .refused, .unusable: return .refused
             case .renewed(let expires): return .number(Int64(expires.milliseconds))
             }
         case .unbind(let route):

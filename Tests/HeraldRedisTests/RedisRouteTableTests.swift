@@ -274,17 +274,26 @@ struct RedisRouteTableTests {
             )
             let answer = try await table.look(up: lookup)
             #expect(answer == LookupAnswer(users: [[], [], [bob]], keys: [nil, nil], rooms: [[]]))
-            // A bind writes over garbage, and says what it cannot write over.
-            let (_, replaced) = try await table.bindOne(bind("alice/phone", lease, 2))
-            #expect(replaced == nil)
-            let error = await #expect(throws: RouteTableError.self) {
-                try await table.bindOne(bind("carol/x", lease, 3))
-            }
-            guard case .corrupt(let reason) = error else {
-                Issue.record("\(String(describing: error))")
+            // A bind writes over garbage. What it cannot write over fails alone.
+            let carol = try bind("carol/x", lease, 3)
+            let outcomes = try await table.bind(
+                [carol, bind("alice/phone", lease, 2)],
+                for: .seconds(60)
+            )
+            #expect(outcomes[0] == .unusable)
+            guard case .bound(let alice, nil) = outcomes[1] else {
+                Issue.record("\(outcomes[1])")
                 return
             }
-            #expect(reason.contains("carol/x") && reason.contains("WRONGTYPE"))
+            let mapping = Route(
+                name: carol.name,
+                session: carol.session,
+                epoch: Epoch(1),
+                expires: alice.expires
+            )
+            let renewed = try await table.renew([mapping, alice], for: .seconds(60))
+            #expect(renewed[0] == .unusable && renewed[1] != .unusable)
+            #expect(try await table.unbind([mapping, alice]) == [false, true])
         }
     }
 

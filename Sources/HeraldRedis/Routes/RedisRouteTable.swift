@@ -100,6 +100,8 @@ public final class RedisRouteTable: RouteTable {
                 expires: RedisTime(milliseconds: UInt64(clamping: expires))
             )
             return .bound(route, replaced: SessionID(replaced))
+        case .error(let error) where isForeign(error, bind.name):
+            return .unusable
         case .string, .status, .integer, .error:
             throw corrupt("bind of \(bind.name)", reply)
         }
@@ -129,6 +131,8 @@ public final class RedisRouteTable: RouteTable {
                 outcomes.append(.renewed(expires: RedisTime(milliseconds: UInt64(clamping: expires))))
             case .null:
                 outcomes.append(.refused)
+            case .error(let error) where isForeign(error, route.name):
+                outcomes.append(.unusable)
             case .string, .status, .array, .error:
                 throw corrupt("renewal of \(route.name)", reply)
             }
@@ -151,8 +155,14 @@ public final class RedisRouteTable: RouteTable {
         var removed: [Bool] = []
         removed.reserveCapacity(replies.count)
         for (route, reply) in zip(routes, replies) {
-            guard case .integer(let count) = reply else { throw corrupt("unbind of \(route.name)", reply) }
-            removed.append(count == 1)
+            switch reply {
+            case .integer(let count):
+                removed.append(count == 1)
+            case .error(let error) where isForeign(error, route.name):
+                removed.append(false)
+            case .string, .status, .array, .null, .error:
+                throw corrupt("unbind of \(route.name)", reply)
+            }
         }
         return removed
     }
@@ -171,6 +181,13 @@ extension RedisRouteTable {
         }
         for case .error(let error) in replies where error.isPassing { throw .unavailable(error.description) }
         return replies
+    }
+
+    /// Whether somebody else uses this key: one such must not fail the whole call.
+    private func isForeign(_ error: RedisReplyError, _ name: UserKey) -> Bool {
+        guard error.code == "WRONGTYPE" else { return false }
+        logger.warning("a key is not Herald's", metadata: ["key": "\(keys.user(name.user))"])
+        return true
     }
 
     func corrupt(_ what: String, _ reply: RedisValue) -> RouteTableError {
