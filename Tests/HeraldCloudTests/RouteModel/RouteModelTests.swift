@@ -34,12 +34,13 @@ struct RouteModelTests {
         ModelBudget(connects: 2, expiries: 1, failovers: 1, crashes: 1),
     ]
 
-    /// Minutes.
+    /// Five minutes and some 5 GB.
     private static let wideScenarios = [
         ModelBudget(connects: 3, failures: 1),
-        ModelBudget(connects: 3, expiries: 1, failovers: 1),
+        ModelBudget(connects: 3, expiries: 1, failovers: 1, crashes: 1),
         ModelBudget(connects: 2, failures: 1, expiries: 1, failovers: 1, crashes: 1),
         ModelBudget(connects: 2, failures: 1, ticks: 2),
+        ModelBudget(connects: 3, failures: 1, failovers: 1),
     ]
 
     @Test(arguments: scenarios)
