@@ -166,6 +166,12 @@ enum SettingTable {
             "Rooms of a connection."
         ),
         .integer(
+            "limits.listed_members_max",
+            \.limits.listedMembersMax,
+            0...1_000_000,
+            "Members of a room that a node lists by name."
+        ),
+        .integer(
             "limits.pushes_waiting_max",
             \.limits.pushesWaitingMax,
             1...1_000_000,
