@@ -35,11 +35,9 @@ find_swift() {
     [ "$(printf '%s\n6.3\n' "$version" | sort -V | head -n 1)" = 6.3 ] || die "Swift $version is too old: Herald needs 6.3."
 }
 
-# scratch_path NAME: where this kind of build lives. With a folder ~/.cache/herald it is there, so that the next clone finds its dependencies built; else it is in the checkout.
+# scratch_path NAME: where this kind of build lives. With a folder ~/.cache/herald it is there, so that the next
+# clone finds its dependencies built; else it is in the checkout.
 scratch_path() {
     local cache=${XDG_CACHE_HOME:-$HOME/.cache}/herald
     if [ -d "$cache" ] && [ -w "$cache" ]; then printf '%s/%s' "$cache" "$1"; else printf '.build-%s' "$1"; fi
 }
-
-# free_port: a TCP port of the loopback that nobody listens on just now.
-free_port() { /usr/bin/python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
