@@ -95,7 +95,8 @@ let package = Package(
         .executableTarget(
             name: "herald",
             dependencies: [
-                "CProcess", "HeraldCore", "HeraldWire", "HeraldRedis", "HeraldLogic", "HeraldSockets", "HeraldCloud",
+                "CProcess", "HeraldCore", "HeraldWire", "HeraldRedis", "HeraldLogic", "HeraldSockets",
+                "HeraldCloud",
                 "HeraldClient",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
@@ -115,7 +116,11 @@ let package = Package(
             swiftSettings: strict
         ),
         .testTarget(name: "HeraldCoreTests", dependencies: ["HeraldCore"], swiftSettings: strict),
-        .testTarget(name: "HeraldWireTests", dependencies: ["HeraldCore", "HeraldWire"], swiftSettings: strict),
+        .testTarget(
+            name: "HeraldWireTests",
+            dependencies: ["HeraldCore", "HeraldWire"],
+            swiftSettings: strict
+        ),
         .testTarget(name: "HeraldSocketsTests", dependencies: ["HeraldSockets"], swiftSettings: strict),
         .testTarget(
             name: "HeraldRedisTests",
