@@ -79,6 +79,8 @@ struct KeyLane: Hashable, Sendable {
         var notBefore: Moment
         /// By then the mapping has expired by itself.
         var until: Moment
+        /// Why its session ended.
+        var reason: DisconnectReason
     }
 
     enum Effect: Hashable, Sendable {
@@ -87,6 +89,8 @@ struct KeyLane: Hashable, Sendable {
         case close(SocketID, CloseCode)
         /// A session of another node lost the key: that node shall close it.
         case tell(SessionID)
+        /// Another key of the user lost its mapping, because the user has too many: its session shall close.
+        case evict(Route)
     }
 
     struct Rules: Hashable, Sendable {
@@ -113,7 +117,13 @@ struct KeyLane: Hashable, Sendable {
     }
 
     /// A socket of this key closed, for whatever reason.
-    mutating func closed(_ socket: SocketID, at now: Moment, _ rules: Rules, _ effects: inout [Effect]) {
+    mutating func closed(
+        _ socket: SocketID,
+        for reason: DisconnectReason = .closed,
+        at now: Moment,
+        _ rules: Rules,
+        _ effects: inout [Effect]
+    ) {
         if leaving == socket {
             leaving = nil
             if holder?.isAnnounced == false, let newer = holder?.session.socket {
@@ -124,10 +134,16 @@ struct KeyLane: Hashable, Sendable {
             holder = nil
             // What is due to be taken out or looked for was written after the holder's mapping, in its place.
             let isOverwritten = residue.map { $0.mapping != nil || $0.notBefore <= now } ?? false
-            if !isOverwritten { leave(old.mapping, at: now, rules) }
+            if !isOverwritten { leave(old.mapping, for: reason, at: now, rules) }
         } else if claim?.session.socket == socket {
             abandonClaim(at: now, rules)
         }
+    }
+
+    /// The session's mapping is gone, because its user has too many connections.
+    mutating func evicted(counter: UInt64, _ effects: inout [Effect]) {
+        guard holder?.session.counter == counter else { return }
+        dismissHolder(for: .tooManyConnections, &effects)
     }
 
     /// Somebody else asks to close the key's session: this very one, or whichever holds it.
@@ -166,7 +182,7 @@ struct KeyLane: Hashable, Sendable {
         call = nil
         let isWanted = claim?.session == session
         switch outcome {
-        case .bound(let route, let replaced):
+        case .bound(let route, let replaced, let evicted):
             forgetResidue(at: now, rules)
             let mapping = Mapping(incarnation: incarnation, counter: session.counter, epoch: route.epoch)
             let foreign = replaced?.node == node ? nil : replaced
@@ -184,19 +200,12 @@ struct KeyLane: Hashable, Sendable {
                 if let loser { effects.append(.tell(loser)) }
             }
             displaced = nil
+            for route in evicted { effects.append(.evict(route)) }
         case .refused:
-            forgetResidue(at: now, rules)
-            if isWanted {
-                claim = nil
-                effects.append(.close(session.socket, .replaced))
-            }
+            dropClaim(of: session, .replaced, at: now, rules, &effects)
             dismissHolder(&effects)
-        case .unusable:
-            forgetResidue(at: now, rules)
-            if isWanted {
-                claim = nil
-                effects.append(.close(session.socket, .routeUnavailable))
-            }
+        case .full: dropClaim(of: session, .tooManyConnections, at: now, rules, &effects)
+        case .unusable: dropClaim(of: session, .routeUnavailable, at: now, rules, &effects)
         }
     }
 
@@ -221,7 +230,7 @@ struct KeyLane: Hashable, Sendable {
             if isHeld { holder?.mapping = mapping } else { forgetResidue(at: now, rules) }
         case .refused:
             if isHeld, now < doubtUntil {
-                residue = Residue(mapping: nil, notBefore: now, until: now + rules.routeTTL)
+                search(at: now, rules)
                 isRenewalDue = true
             } else {
                 forgetResidue(at: now, rules)
@@ -275,14 +284,14 @@ struct KeyLane: Hashable, Sendable {
             if claim?.session == session {
                 claim?.wasSent = true
             } else {
-                residue = Residue(mapping: nil, notBefore: now, until: now + rules.routeTTL)
+                search(at: now, rules)
                 isRenewalDue = holder != nil
             }
         case .renew(let mapping):
             if holder?.mapping.counter == mapping.counter {
                 isRenewalDue = true
             } else if residue?.mapping != mapping {
-                residue = Residue(mapping: nil, notBefore: now, until: now + rules.routeTTL)
+                search(at: now, rules)
             }
         case .unbind, .find: break
         }
@@ -325,29 +334,55 @@ struct KeyLane: Hashable, Sendable {
 
     // MARK: What only events call
 
+    /// The bind of a session wrote nothing.
+    private mutating func dropClaim(
+        of session: Session,
+        _ code: CloseCode,
+        at now: Moment,
+        _ rules: Rules,
+        _ effects: inout [Effect]
+    ) {
+        forgetResidue(at: now, rules)
+        guard claim?.session == session else { return }
+        claim = nil
+        effects.append(.close(session.socket, code))
+    }
+
     /// The live session lost the key and shall go; its mapping is not in Redis any more.
-    private mutating func dismissHolder(_ effects: inout [Effect]) {
+    private mutating func dismissHolder(for code: CloseCode = .replaced, _ effects: inout [Effect]) {
         guard let old = holder else { return }
         holder = nil
-        effects.append(.close(old.session.socket, .replaced))
+        effects.append(.close(old.session.socket, code))
         if old.isAnnounced { leaving = old.session.socket }
     }
 
     private mutating func abandonClaim(at now: Moment, _ rules: Rules) {
         if claim?.wasSent == true {
-            residue = Residue(mapping: nil, notBefore: now, until: now + rules.routeTTL)
+            search(at: now, rules)
         }
         claim = nil
     }
 
     /// Nothing of ours stands in Redis; while a call that failed may still happen, that is not the last word.
     private mutating func forgetResidue(at now: Moment, _ rules: Rules) {
-        residue =
-            now < doubtUntil
-            ? Residue(mapping: nil, notBefore: doubtUntil, until: now + rules.routeTTL) : nil
+        if now < doubtUntil { search(at: doubtUntil, until: now + rules.routeTTL) } else { residue = nil }
     }
 
-    private mutating func leave(_ mapping: Mapping, at now: Moment, _ rules: Rules) {
-        residue = Residue(mapping: mapping, notBefore: now, until: now + rules.routeTTL)
+    /// Something of ours may stand in Redis: it has to be looked for.
+    private mutating func search(at start: Moment, _ rules: Rules) {
+        search(at: start, until: start + rules.routeTTL)
+    }
+
+    private mutating func search(at start: Moment, until end: Moment) {
+        residue = Residue(mapping: nil, notBefore: start, until: end, reason: residue?.reason ?? .closed)
+    }
+
+    private mutating func leave(
+        _ mapping: Mapping,
+        for reason: DisconnectReason = .closed,
+        at now: Moment,
+        _ rules: Rules
+    ) {
+        residue = Residue(mapping: mapping, notBefore: now, until: now + rules.routeTTL, reason: reason)
     }
 }

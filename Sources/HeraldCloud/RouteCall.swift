@@ -15,7 +15,7 @@ extension RouteKeeperStateMachine {
         enum Body: Equatable, Sendable {
             case bind([Bind])
             case renew([Route])
-            case unbind([Route])
+            case unbind([Departure])
             case find([UserKey])
             case share([RoomID: RoomTelling], Lease)
         }
@@ -39,6 +39,10 @@ extension RouteKeeperStateMachine {
     struct Counts: Equatable, Sendable {
         var binds: UInt64 = 0
         var bindsRefused: UInt64 = 0
+        /// Sessions refused because their users had too many.
+        var bindsFull: UInt64 = 0
+        /// Sessions of any node that lost their mapping to one of ours, because their users had too many.
+        var evicted: UInt64 = 0
         var renewals: UInt64 = 0
         var renewalsRefused: UInt64 = 0
         var unbinds: UInt64 = 0
@@ -57,7 +61,7 @@ extension RouteKeeperStateMachine {
         let ttl: Duration
         private var binds: [Bind] = []
         private var renewals: [Route] = []
-        private var unbinds: [Route] = []
+        private var unbinds: [Departure] = []
         private var finds: [UserKey] = []
         /// The seats, in the order of the entries of each kind.
         private var places: [[Int]] = [[], [], [], []]
@@ -71,8 +75,14 @@ extension RouteKeeperStateMachine {
         /// Entries of the largest call.
         var largest: Int { max(max(binds.count, renewals.count), max(unbinds.count, finds.count)) }
 
-        /// `age`: how long ago the session that binds was accepted.
-        mutating func add(_ call: KeyLane.Call, _ name: UserKey, _ seat: Int, age: Duration) {
+        /// `age`: how long ago the session that binds was accepted; `reason`: why the one that unbinds ended.
+        mutating func add(
+            _ call: KeyLane.Call,
+            _ name: UserKey,
+            _ seat: Int,
+            age: Duration,
+            reason: DisconnectReason
+        ) {
             switch call {
             case .bind(let session, let incarnation):
                 let id = SessionID(node: node, incarnation: incarnation, counter: session.counter)
@@ -82,7 +92,7 @@ extension RouteKeeperStateMachine {
                 renewals.append(route(mapping, name))
                 places[1].append(seat)
             case .unbind(let mapping):
-                unbinds.append(route(mapping, name))
+                unbinds.append(Departure(route(mapping, name), reason: reason))
                 places[2].append(seat)
             case .find:
                 finds.append(name)

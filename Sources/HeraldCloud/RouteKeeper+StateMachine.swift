@@ -97,6 +97,7 @@ struct RouteKeeperStateMachine: ~Copyable {
         _ socket: SocketID,
         _ name: UserKey,
         rooms left: [RoomID],
+        for reason: DisconnectReason = .closed,
         at now: Moment,
         _ effects: inout [Effect]
     ) {
@@ -104,7 +105,7 @@ struct RouteKeeperStateMachine: ~Copyable {
         guard let seat = seats.seat(of: name) else { return }
         let rules = settings.rules
         change(seat, at: now, &effects) { lane, laneEffects in
-            lane.closed(socket, at: now, rules, &laneEffects)
+            lane.closed(socket, for: reason, at: now, rules, &laneEffects)
         }
     }
 
@@ -256,8 +257,11 @@ struct RouteKeeperStateMachine: ~Copyable {
         switch answer {
         case .bound(let outcomes):
             switch outcomes[index] {
-            case .bound: counts.binds += 1
+            case .bound(_, _, let evicted):
+                counts.binds += 1
+                counts.evicted += UInt64(evicted.count)
             case .refused: counts.bindsRefused += 1
+            case .full: counts.bindsFull += 1
             case .unusable: counts.callsFailed += 1
             }
         case .renewed(let outcomes):
@@ -281,6 +285,7 @@ struct RouteKeeperStateMachine: ~Copyable {
         guard let name = seats.name(of: seat) else { return }
         var moving = seats.lane(seat)
         event(&moving.lane, &laneEffects)
+        var evicted: [Route] = []
         for effect in laneEffects {
             switch effect {
             case .announce(let socket): effects.append(.announce(socket))
@@ -291,11 +296,28 @@ struct RouteKeeperStateMachine: ~Copyable {
                 effects.append(
                     .tell(session.node, CloseOrder(name: name, session: session, code: .replaced))
                 )
+            case .evict(let route): evicted.append(route)
             }
         }
         laneEffects.removeAll(keepingCapacity: true)
         seats.put(moving, in: seat, at: now)
         queueIfWanting(seat, at: now)
+        for route in evicted { evict(route, at: now, &effects) }
+    }
+
+    /// A session lost its mapping because its user has too many: here, or on the node that has it.
+    private mutating func evict(_ route: Route, at now: Moment, _ effects: inout [Effect]) {
+        let session = route.session
+        guard session.node == settings.node else {
+            let order = CloseOrder(name: route.name, session: session, code: .tooManyConnections)
+            return effects.append(.tell(session.node, order))
+        }
+        guard incarnations.contains(session.incarnation), let seat = seats.seat(of: route.name) else {
+            return
+        }
+        change(seat, at: now, &effects) { lane, laneEffects in
+            lane.evicted(counter: session.counter, &laneEffects)
+        }
     }
 
     private mutating func queueIfWanting(_ seat: Int, at now: Moment) {
@@ -334,7 +356,8 @@ struct RouteKeeperStateMachine: ~Copyable {
             if let call = moving.lane.nextCall(at: now, incarnation: lease.incarnation) {
                 moving.lane.begin(call)
                 let age = moving.lane.claim.map { now.since($0.since) } ?? .zero
-                batch.add(call, name, seat, age: age)
+                let reason = moving.lane.residue?.reason ?? .closed
+                batch.add(call, name, seat, age: age, reason: reason)
             }
             seats.put(moving, in: seat, at: now)
         }

@@ -12,7 +12,7 @@ import Synchronization
 final class RouteKeeper: Sendable {
     enum Event: Sendable {
         case claimed(SocketID, UserKey)
-        case closed(SocketID, UserKey, rooms: [RoomID])
+        case closed(SocketID, UserKey, rooms: [RoomID], DisconnectReason)
         case joined(SocketID, RoomID, as: UserKey)
         case left(RoomID, by: UserKey)
         case closeOrdered(CloseOrder)
@@ -89,8 +89,8 @@ final class RouteKeeper: Sendable {
     ) {
         switch event {
         case .claimed(let socket, let name): machine.claimed(name, by: socket, at: now, &effects)
-        case .closed(let socket, let name, let rooms):
-            machine.closed(socket, name, rooms: rooms, at: now, &effects)
+        case .closed(let socket, let name, let rooms, let reason):
+            machine.closed(socket, name, rooms: rooms, for: reason, at: now, &effects)
         case .joined(let socket, let room, let name):
             machine.joined(room, by: socket, as: name, at: now, &effects)
         case .left(let room, let name): machine.left(room, by: name)
@@ -127,8 +127,8 @@ final class RouteKeeper: Sendable {
         case .renew(let mappings):
             let outcomes = try await routes.renew(mappings, for: ttl)
             return outcomes.count == mappings.count ? .renewed(outcomes) : nil
-        case .unbind(let mappings):
-            _ = try await routes.unbind(mappings)
+        case .unbind(let departures):
+            _ = try await routes.unbind(departures)
             return .unbound
         case .find(let keys):
             let found = try await routes.look(up: Lookup(keys: keys)).keys

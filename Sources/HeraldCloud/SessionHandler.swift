@@ -95,7 +95,9 @@ struct SessionHandler: ~Copyable, SocketHandler {
         if entries[id.slot]?.isLive == true { counts.live -= 1 }
         entries[id.slot] = nil
         counts.sessions -= 1
-        if let (name, rooms) = hub.detach(id.slot) { outbox.append(.closed(id, name, rooms: rooms)) }
+        if let (name, rooms) = hub.detach(id.slot) {
+            outbox.append(.closed(id, name, rooms: rooms, DisconnectReason(cause)))
+        }
         // The engine reports closings after `continueWork`, and may sleep then.
         flush()
     }

@@ -37,12 +37,13 @@ public struct CloseCode: Hashable, Sendable, CustomStringConvertible {
     /// The client may not connect like this.
     public static let unauthorized = Self(number: 4503, reason: "unauthorized")
 
+    /// The user has as many connections as one may have.
+    public static let tooManyConnections = Self(number: 4504, reason: "too many connections of this user")
+
     /// All that Herald sends, in the order of their numbers.
     public static let table: [CloseCode] = [
         .normal, .goingAway, .flood, .messageTooBig, .routeUnavailable, .slowConsumer, .connectTimeout,
-        .kicked,
-        .replaced,
-        .badFrame, .unauthorized,
+        .kicked, .replaced, .badFrame, .unauthorized, .tooManyConnections,
     ]
 
     /// The table's entry for a number, or one without a reason.

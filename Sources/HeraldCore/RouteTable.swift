@@ -32,10 +32,10 @@ public protocol RouteTable: Sendable {
     /// the same node wrote for the same session and epoch becomes this one's.
     func renew(_ routes: [Route], for duration: Duration) async throws(RouteTableError) -> [RenewOutcome]
 
-    /// Removes exactly these mappings.
+    /// Removes exactly these mappings, and tells why they end.
     ///
     /// - Returns: for each, whether it was there. False is no error: a newer session holds the key, or nobody.
-    func unbind(_ routes: [Route]) async throws(RouteTableError) -> [Bool]
+    func unbind(_ departures: [Departure]) async throws(RouteTableError) -> [Bool]
 
     /// Tells how many members of each room this incarnation holds, and what changed in the list of them.
     ///
@@ -87,10 +87,13 @@ public struct Bind: Hashable, Sendable {
 }
 
 public enum BindOutcome: Hashable, Sendable {
-    /// The key is this session's now. `replaced` held it until then and shall be closed.
-    case bound(Route, replaced: SessionID?)
+    /// The key is this session's now. `replaced` held it until then and shall be closed; so shall `evicted`, other
+    /// connections of the user whose mappings went because the user has too many.
+    case bound(Route, replaced: SessionID?, evicted: [Route] = [])
     /// Redis holds a newer accept of the key.
     case refused
+    /// The user has as many connections as one may have. Nothing was written.
+    case full
     /// What stands in the user's place is not Herald's: nothing was written. For the operator; the other entries
     /// of the call are as they would be without this one.
     case unusable
@@ -98,7 +101,8 @@ public enum BindOutcome: Hashable, Sendable {
 
 public enum RenewOutcome: Hashable, Sendable {
     case renewed(expires: RedisTime)
-    /// A newer accept holds the key: this session is a ghost and shall be closed.
+    /// A newer accept holds the key, or the mapping is gone and the user has as many others as one may have: this
+    /// session is a ghost and shall be closed.
     case refused
     /// What stands in the user's place is not Herald's: nothing was written. The session may stay.
     case unusable

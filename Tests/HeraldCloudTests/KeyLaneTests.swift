@@ -60,6 +60,32 @@ struct KeyLaneTests {
         )
     }
 
+    @Test func `a session of a user who has too many is turned away, and nothing is left to take out`() {
+        var lane = Transcript()
+        lane.claim(1)
+        _ = lane.next()
+        #expect(lane.fullBind() == [.close(lane.socket(1), .tooManyConnections)])
+        lane.close(1)
+        #expect(lane.next() == nil)
+        #expect(lane.lane.isEmpty)
+    }
+
+    @Test func `an evicted session closes without an unbind; an older order does not reach the newer one`() {
+        var lane = Transcript.live(1, epoch: 100)
+        #expect(lane.evict(counter: 9) == [])
+        #expect(lane.evict(counter: 1) == [.close(lane.socket(1), .tooManyConnections)])
+        #expect(lane.close(1) == [])
+        #expect(lane.next() == nil)
+        #expect(lane.lane.isEmpty)
+    }
+
+    @Test func `why a session ended goes with its unbind`() {
+        var lane = Transcript.live(1, epoch: 100)
+        lane.close(1, for: .timeout)
+        #expect(lane.next() == .unbind(lane.mapping(1, epoch: 100)))
+        #expect(lane.lane.residue?.reason == .timeout)
+    }
+
     @Test func `a newer session is announced only when the older one has closed`() {
         var lane = Transcript.live(1, epoch: 100)
         #expect(lane.claim(2) == [])
@@ -276,9 +302,13 @@ private struct Transcript {
     }
 
     @discardableResult
-    mutating func close(_ number: Int) -> [KeyLane.Effect] {
+    mutating func close(_ number: Int, for reason: DisconnectReason = .closed) -> [KeyLane.Effect] {
         let socket = socket(number)
-        return effects { $0.closed(socket, at: $1, $2, &$3) }
+        return effects { $0.closed(socket, for: reason, at: $1, $2, &$3) }
+    }
+
+    mutating func evict(counter: UInt64) -> [KeyLane.Effect] {
+        effects { lane, _, _, effects in lane.evicted(counter: counter, &effects) }
     }
 
     mutating func passed() -> [KeyLane.Effect] { effects { $0.timePassed(to: $1, $2, &$3) } }
@@ -301,6 +331,10 @@ private struct Transcript {
 
     mutating func refusedBind() -> [KeyLane.Effect] {
         effects { $0.bindAnswered(.refused, node: NodeID(fixed: "cloud-1"), at: $1, $2, &$3) }
+    }
+
+    mutating func fullBind() -> [KeyLane.Effect] {
+        effects { $0.bindAnswered(.full, node: NodeID(fixed: "cloud-1"), at: $1, $2, &$3) }
     }
 
     mutating func unusableBind() -> [KeyLane.Effect] {

@@ -19,6 +19,34 @@ struct RouteKeeperStateMachineTests {
         #expect(keeper.load.users == 3)
     }
 
+    @Test func `sessions that their user has too many of close here, and are told where they are elsewhere`()
+    {
+        let keeper = Keeper()
+        keeper.claim(1, "user1/phone")
+        keeper.settle()
+        keeper.claim(2, "user1/laptop")
+        let here = keeper.route(1, "user1/phone", node: "cloud-1")
+        let elsewhere = keeper.route(9, "user1/watch", node: "cloud-2")
+        let bind = keeper.bind(2, name: "user1/laptop")
+        let outcome = BindOutcome.bound(
+            keeper.route(2, "user1/laptop", node: "cloud-1"),
+            replaced: nil,
+            evicted: [here, elsewhere]
+        )
+        let call = keeper.calls()[0]
+        #expect(call.body == .bind([bind]))
+        let order = CloseOrder(name: elsewhere.name, session: elsewhere.session, code: .tooManyConnections)
+        #expect(
+            keeper.answer(call, .bound([outcome])) == [
+                .announce(keeper.socket(2)), .close(keeper.socket(1), .tooManyConnections),
+                .tell(elsewhere.session.node, order),
+            ]
+        )
+        keeper.close(1, "user1/phone", rooms: [])
+        #expect(keeper.calls().isEmpty)
+        #expect(keeper.load.keys == 1)
+    }
+
     @Test func `a storm goes out in full calls, several at once`() {
         let keeper = Keeper()
         for number in 1...1000 { keeper.claim(number, "user\(number)/phone") }
@@ -247,6 +275,16 @@ private final class Keeper {
         return .bound(
             Route(name: bind.name, session: bind.session, epoch: Epoch(1), expires: expires),
             replaced: nil
+        )
+    }
+
+    func route(_ counter: UInt64, _ name: String, node: String) -> Route {
+        let session = SessionID(node: NodeID(fixed: node), incarnation: Incarnation(7), counter: counter)
+        return Route(
+            name: UserKey(fixed: name),
+            session: session,
+            epoch: Epoch(1),
+            expires: RedisTime(milliseconds: 0)
         )
     }
 

@@ -57,7 +57,7 @@ struct PushPipelineFailureTests {
             let answers = Answers()
             pipeline.submit(try push("a", to: .user("alice")), answers.caller)
             await fleet.bus.publishGate.waitUntilWaiting()
-            #expect(try await fleet.table.unbind([route]) == [true])
+            #expect(try await fleet.table.unbind([Departure(route, reason: .closed)]) == [true])
             fleet.bus.publishGate.open()
             #expect(await answers.wait(for: 1) == ["offline"])
         }

@@ -293,7 +293,11 @@ struct RedisRouteTableTests {
             )
             let renewed = try await table.renew([mapping, alice], for: .seconds(60))
             #expect(renewed[0] == .unusable && renewed[1] != .unusable)
-            #expect(try await table.unbind([mapping, alice]) == [false, true])
+            #expect(
+                try await table.unbind([
+                    Departure(mapping, reason: .closed), Departure(alice, reason: .closed),
+                ]) == [false, true]
+            )
         }
     }
 

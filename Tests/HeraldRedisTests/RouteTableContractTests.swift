@@ -119,7 +119,7 @@ struct RouteTableContractTests {
             #expect(try await table.routes(of: "alice") == [second])
             // The old holder's renewal and its late unbind change nothing.
             #expect(try await table.renew([first], for: .seconds(60)) == [.refused])
-            #expect(try await table.unbind([first]) == [false])
+            #expect(try await table.unbind([Departure(first, reason: .closed)]) == [false])
             #expect(try await table.routes(of: "alice") == [second])
         }
     }
@@ -177,7 +177,7 @@ struct RouteTableContractTests {
             let one = try await table.register(profile("cloud-1"), lease: .seconds(10))
             let two = try await table.register(profile("cloud-2"), lease: .seconds(10))
             let (newer, _) = try await table.bindOne(bind("alice/phone", two, 1, age: .seconds(1)))
-            #expect(try await table.unbind([newer]) == [true])
+            #expect(try await table.unbind([Departure(newer, reason: .closed)]) == [true])
             let (older, _) = try await table.bindOne(bind("alice/phone", one, 1, age: .seconds(2)))
             #expect(older.epoch < newer.epoch)
             guard case .renewed = try await table.renew([newer], for: .seconds(60))[0] else {
@@ -208,7 +208,7 @@ struct RouteTableContractTests {
             #expect(try await table.routes(of: "alice").map(\.session) == [after.session])
             // A renewal of the earlier incarnation that was held up, and its unbind, change nothing.
             #expect(try await table.renew([before], for: .seconds(60)) == [.refused])
-            #expect(try await table.unbind([before]) == [false])
+            #expect(try await table.unbind([Departure(before, reason: .closed)]) == [false])
             #expect(try await table.routes(of: "alice").map(\.session) == [after.session])
         }
     }
@@ -220,12 +220,15 @@ struct RouteTableContractTests {
             let lease = try await table.register(profile(), lease: .seconds(10))
             let (phone, _) = try await table.bindOne(bind("alice/phone", lease, 1))
             let (laptop, _) = try await table.bindOne(bind("alice/laptop", lease, 2))
-            #expect(try await table.unbind([phone, phone]) == [true, false])
+            #expect(
+                try await table.unbind([Departure(phone, reason: .closed), Departure(phone, reason: .closed)])
+                    == [true, false]
+            )
             #expect(try await table.routes(of: "alice") == [laptop])
             var other = laptop
             other.epoch = Epoch(laptop.epoch.number + 1)
-            #expect(try await table.unbind([other]) == [false])
-            #expect(try await table.unbind([laptop]) == [true])
+            #expect(try await table.unbind([Departure(other, reason: .closed)]) == [false])
+            #expect(try await table.unbind([Departure(laptop, reason: .closed)]) == [true])
             #expect(try await table.routes(of: "alice") == [])
         }
     }
@@ -241,7 +244,7 @@ struct RouteTableContractTests {
                 return
             }
             #expect(expires > route.expires)
-            #expect(try await table.unbind([route]) == [true])
+            #expect(try await table.unbind([Departure(route, reason: .closed)]) == [true])
             guard case .renewed(let later) = try await table.renew([route], for: .seconds(20))[0] else {
                 Issue.record("refused")
                 return
@@ -269,7 +272,7 @@ struct RouteTableContractTests {
                 Issue.record("refused by what is over")
                 return
             }
-            #expect(try await table.unbind([short]) == [false])
+            #expect(try await table.unbind([Departure(short, reason: .closed)]) == [false])
             #expect(try await table.routes(of: "alice").map(\.session) == [ghost.session])
         }
     }
@@ -334,7 +337,7 @@ struct RouteTableContractTests {
             #expect(routes.map(\.session) == binds.map(\.session))
             let answer = try await table.look(up: Lookup(users: binds.map(\.name.user)))
             #expect(answer.users == routes.map { [$0] })
-            #expect(try await table.unbind(routes).allSatisfy { $0 })
+            #expect(try await table.unbind(routes.map { Departure($0, reason: .closed) }).allSatisfy { $0 })
         }
     }
 

@@ -137,9 +137,9 @@ public final class MemoryRouteTable: RouteTable {
         }
     }
 
-    public func unbind(_ routes: [Route]) async throws(RouteTableError) -> [Bool] {
+    public func unbind(_ departures: [Departure]) async throws(RouteTableError) -> [Bool] {
         try reach { (state) throws(RouteTableError) in
-            routes.map { state.unbind($0) }
+            departures.map { state.unbind($0.route) }
         }
     }
 

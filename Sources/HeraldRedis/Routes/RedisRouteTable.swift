@@ -140,7 +140,8 @@ public final class RedisRouteTable: RouteTable {
         return outcomes
     }
 
-    public func unbind(_ routes: [Route]) async throws(RouteTableError) -> [Bool] {
+    public func unbind(_ departures: [Departure]) async throws(RouteTableError) -> [Bool] {
+        let routes = departures.map(\.route)
         let replies = try await send(
             routes.map { route in
                 RedisScript.routeUnbind.call(

@@ -291,6 +291,8 @@ struct ModelWorld<Lane: ModelLane>: Hashable, Sendable {
                 connections[index].isClosing = true
             case .tell(let session):
                 if !orders.contains(session) { orders.append(session) }
+            // The model's user has one key.
+            case .evict: break
             }
         }
     }

@@ -174,7 +174,7 @@ struct NaiveLane: ModelLane {
         _ effects: inout [KeyLane.Effect]
     ) {
         switch (call, reply) {
-        case (.bind(let session, let incarnation), .bind(.bound(let route, let replaced))):
+        case (.bind(let session, let incarnation), .bind(.bound(let route, let replaced, _))):
             let mapping = KeyLane.Mapping(
                 incarnation: incarnation,
                 counter: session.counter,
