@@ -157,7 +157,7 @@ public final class CloudNode<Routes: RouteTable, LeaseRoutes: RouteTable, Channe
 
     private func listenToBus() async throws {
         do {
-            try await bus.listen(to: configuration.node) { [inbox] event in inbox.receive(event) }
+            try await bus.listen(to: .node(configuration.node)) { [inbox] event in inbox.receive(event) }
         } catch is CancellationError {
             throw CancellationError()
         } catch {

@@ -237,7 +237,9 @@ where Time.Duration == Duration {
         let start = now
         let subscribers = try await bus.publish(messages)
         var missed: Set<NodeID> = []
-        for (message, count) in zip(messages, subscribers) where count == 0 { missed.insert(message.node) }
+        for (message, count) in zip(messages, subscribers) where count == 0 {
+            if case .node(let node) = message.address { missed.insert(node) }
+        }
         queue.withLock { queue in
             queue.counters.publishDuration.add(now - start)
             queue.counters.envelopes += messages.count

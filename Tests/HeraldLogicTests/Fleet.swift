@@ -51,7 +51,7 @@ struct Fleet: Sendable {
                 let node = try NodeID(name)
                 let (subscribed, signal) = AsyncStream<Void>.makeStream()
                 group.addTask { [bus, inboxes] in
-                    try? await bus.listen(to: node) { event in
+                    try? await bus.listen(to: .node(node)) { event in
                         switch event {
                         case .subscribed: signal.finish()
                         case .lost: break

@@ -56,8 +56,8 @@ struct BusContractTests {
             #expect(try await under.bus.publish([BusMessage(node: one, bytes: [1])]) == [0])
             #expect(try await under.bus.publish([]) == [])
             try await withThrowingTaskGroup(of: Void.self) { group async throws in
-                group.addTask { try await under.bus.listen(to: one, first.record) }
-                group.addTask { try await under.bus.listen(to: two, second.record) }
+                group.addTask { try await under.bus.listen(to: .node(one), first.record) }
+                group.addTask { try await under.bus.listen(to: .node(two), second.record) }
                 #expect(await first.take { _ in true } == [.subscribed])
                 #expect(await second.take { _ in true } == [.subscribed])
                 for number in 0..<100 {
@@ -87,7 +87,7 @@ struct BusContractTests {
             let one = try node()
             let events = Events<BusEvent>()
             try await withThrowingTaskGroup(of: Void.self) { group async throws in
-                group.addTask { try await under.bus.listen(to: one, events.record) }
+                group.addTask { try await under.bus.listen(to: .node(one), events.record) }
                 _ = await events.take { _ in true }
                 try await under.cut(one)
                 let found = await events.take { $0.last == .subscribed }
@@ -108,7 +108,7 @@ struct BusContractTests {
         try await withBus(kind) { under async throws in
             let one = try node()
             let events = Events<BusEvent>()
-            let listening = Task { try await under.bus.listen(to: one, events.record) }
+            let listening = Task { try await under.bus.listen(to: .node(one), events.record) }
             _ = await events.take { _ in true }
             listening.cancel()
             await #expect(throws: CancellationError.self) { try await listening.value }
@@ -129,7 +129,7 @@ struct BusContractTests {
                     on: MultiThreadedEventLoopGroup.singleton
                 )
                 let error = await #expect(throws: RedisError.self) {
-                    try await bus.listen(to: node()) { _ in }
+                    try await bus.listen(to: .node(node())) { _ in }
                 }
                 #expect(error?.code == .refused && error?.mayRetry == false)
             }

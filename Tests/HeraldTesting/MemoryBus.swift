@@ -17,7 +17,7 @@ public final class MemoryBus: Bus {
     private struct State {
         var isUnavailable = false
         var published: [[BusMessage]] = []
-        var channels: [NodeID: [Subscriber]] = [:]
+        var channels: [BusAddress: [Subscriber]] = [:]
         var lastSubscriber: UInt64 = 0
     }
 
@@ -40,7 +40,7 @@ public final class MemoryBus: Bus {
 
     /// How many listen on a node's channel and would get what is published now.
     public func subscribers(of node: NodeID) -> Int {
-        state.withLock { state in state.channels[node, default: []].count { !$0.isCut } }
+        state.withLock { state in state.channels[.node(node), default: []].count { !$0.isCut } }
     }
 
     /// Cuts all subscriptions of a node's channel: its listeners get `lost`, and what is published from now on
@@ -61,7 +61,7 @@ public final class MemoryBus: Bus {
                 guard !state.isUnavailable else { return nil }
                 state.published.append(messages)
                 return messages.map { message in
-                    state.channels[message.node, default: []].filter { !$0.isCut }
+                    state.channels[message.address, default: []].filter { !$0.isCut }
                 }
             }
             guard let receivers else { return .failure(BusError("switched off by the test")) }
@@ -73,18 +73,19 @@ public final class MemoryBus: Bus {
         return try result.get()
     }
 
-    public func listen(to node: NodeID, _ receive: @escaping @Sendable (BusEvent) -> Void) async throws {
+    public func listen(to address: BusAddress, _ receive: @escaping @Sendable (BusEvent) -> Void) async throws
+    {
         let id = delivery.withLock { _ in
             let id = state.withLock { state in
                 state.lastSubscriber += 1
                 let subscriber = Subscriber(id: state.lastSubscriber, receive: receive)
-                state.channels[node, default: []].append(subscriber)
+                state.channels[address, default: []].append(subscriber)
                 return subscriber.id
             }
             receive(.subscribed)
             return id
         }
-        defer { state.withLock { $0.channels[node]?.removeAll { $0.id == id } } }
+        defer { state.withLock { $0.channels[address]?.removeAll { $0.id == id } } }
         let forever = Gate(isOpen: false)
         try await forever.passOrCancel()
     }
@@ -92,10 +93,10 @@ public final class MemoryBus: Bus {
     private func setCut(_ isCut: Bool, _ node: NodeID, event: BusEvent) {
         delivery.withLock { _ in
             let changed = state.withLock { state -> [Subscriber] in
-                var subscribers = state.channels[node] ?? []
+                var subscribers = state.channels[.node(node)] ?? []
                 let changed = subscribers.filter { $0.isCut != isCut }
                 for index in subscribers.indices { subscribers[index].isCut = isCut }
-                state.channels[node] = subscribers
+                state.channels[.node(node)] = subscribers
                 return changed
             }
             for subscriber in changed { subscriber.receive(event) }

@@ -1,7 +1,8 @@
 public import HeraldCore
 public import NIOCore
 
-/// The bus on Redis's classic pub/sub: one channel a node, `herald:to:{cloud-1}`.
+/// The bus on Redis's classic pub/sub: one channel a node, `herald:to:{cloud-1}`,
+/// and one for the replies to each sender, `herald:reply:{logic-1}`.
 ///
 /// Publishing shares a command link with everything else, so envelopes leave in the order of the calls, in one
 /// write a turn. Each listener has a connection of its own.
@@ -36,7 +37,9 @@ public final class RedisBus: Bus {
         let replies: [RedisValue]
         do throws(RedisError) {
             replies = try await link.send(
-                messages.map { RedisCommand("PUBLISH", .text(keys.channel(to: $0.node)), .bytes($0.bytes)) }
+                messages.map {
+                    RedisCommand("PUBLISH", .text(keys.channel(to: $0.address)), .bytes($0.bytes))
+                }
             )
         } catch {
             throw BusError(error.description)
@@ -54,10 +57,11 @@ public final class RedisBus: Bus {
 
     /// - Throws: `CancellationError`; or a `RedisError`, `refused` when Redis refused the first login of all or
     ///   does not let this user subscribe, `badConfiguration` when the certificates cannot be used.
-    public func listen(to node: NodeID, _ receive: @escaping @Sendable (BusEvent) -> Void) async throws {
+    public func listen(to address: BusAddress, _ receive: @escaping @Sendable (BusEvent) -> Void) async throws
+    {
         let subscription = try RedisSubscription(
-            to: address,
-            channels: [keys.channel(to: node)],
+            to: self.address,
+            channels: [keys.channel(to: address)],
             options: options,
             on: loops.next()
         ) { event in

@@ -32,6 +32,11 @@ public struct RedisKeys: Hashable, Sendable {
     }
     /// `cloud-1#7`.
     static func incarnation(of lease: Lease) -> String { "\(lease.node)#\(lease.incarnation)" }
-    /// The channel of one node.
-    public func channel(to node: NodeID) -> String { "\(prefix)to:{\(node)}" }
+    /// The channel of a node, `herald:to:{cloud-1}`, or of a process that awaits replies, `herald:reply:{logic-1}`.
+    public func channel(to address: BusAddress) -> String {
+        switch address {
+        case .node(let node): "\(prefix)to:{\(node)}"
+        case .sender(let name): "\(prefix)reply:{\(name)}"
+        }
+    }
 }
