@@ -109,6 +109,7 @@ let package = Package(
             resources: [.embedInCode("redis.conf")],
             swiftSettings: strict
         ),
+        .executableTarget(name: "conformance", dependencies: ["HeraldSockets"], swiftSettings: strict),
         .target(
             name: "HeraldTesting",
             dependencies: ["CProcess", "HeraldCore"],
@@ -121,7 +122,12 @@ let package = Package(
             dependencies: ["HeraldCore", "HeraldWire"],
             swiftSettings: strict
         ),
-        .testTarget(name: "HeraldSocketsTests", dependencies: ["HeraldSockets"], swiftSettings: strict),
+        .testTarget(
+            name: "HeraldSocketsTests",
+            dependencies: ["HeraldSockets", "HeraldTesting", "conformance"],
+            exclude: ["clients"],
+            swiftSettings: strict
+        ),
         .testTarget(
             name: "HeraldRedisTests",
             dependencies: [

@@ -67,19 +67,20 @@ struct FrameHeader: Equatable {
         )
     }
 
-    /// What is wrong with the first two bytes alone, so that garbage is refused before a length is waited
-    /// for.
-    static func violation(first: UInt8, second: UInt8) -> FrameViolation? {
-        // No extension is negotiated, so all three bits are reserved. permessage-deflate would claim 0x40
-        // here.
+    /// What is wrong with the first byte alone, so that garbage is refused before a length is waited for.
+    static func violation(first: UInt8) -> FrameViolation? {
+        // No extension is negotiated, so all three bits are reserved.
         guard first & 0x70 == 0 else { return .reservedBits }
         guard let opcode = Opcode(rawValue: first & 0x0F) else { return .unknownOpcode }
+        return opcode.isControl && first & 0x80 == 0 ? .controlFragmented : nil
+    }
+
+    /// What is wrong with the first two bytes.
+    static func violation(first: UInt8, second: UInt8) -> FrameViolation? {
+        if let violation = violation(first: first) { return violation }
         guard second & 0x80 != 0 else { return .unmasked }
-        if opcode.isControl {
-            guard first & 0x80 != 0 else { return .controlFragmented }
-            guard second & 0x7F <= controlPayloadBytesMax else { return .controlTooLong }
-        }
-        return nil
+        // Of the opcodes that are left, those from 8 on are control frames.
+        return first & 0x08 != 0 && second & 0x7F > controlPayloadBytesMax ? .controlTooLong : nil
     }
 }
 

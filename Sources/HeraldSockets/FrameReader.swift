@@ -138,11 +138,17 @@ extension FrameReader {
             partial.bytes[Int(partial.count)] = bytes.unsafeLoad(fromByteOffset: cursor, as: UInt8.self)
             partial.count += 1
             cursor += 1
-            guard partial.count >= 2 else { continue }
-            if partial.count == 2,
-                let violation = FrameHeader.violation(first: partial.bytes[0], second: partial.bytes[1])
-            {
-                return .failure(violation)
+            switch partial.count {
+            case 1:
+                if let violation = FrameHeader.violation(first: partial.bytes[0]) {
+                    return .failure(violation)
+                }
+                continue
+            case 2:
+                if let violation = FrameHeader.violation(first: partial.bytes[0], second: partial.bytes[1]) {
+                    return .failure(violation)
+                }
+            default: break
             }
             if partial.count == FrameHeader.byteCount(secondByte: partial.bytes[1]) {
                 return FrameHeader.parse(partial.bytes.span.bytes)

@@ -37,6 +37,20 @@ enum ClientFrame {
         return [first, 0x80 | length[0]] + length.dropFirst() + mask + masked(payload)
     }
 
+    /// A large frame of zeros, quickly made: masked, they are the mask over and over.
+    static func zeros(count: Int, first: UInt8) -> [UInt8] {
+        let header = [first, 0xFF] + bigEndian(UInt64(count), bytes: 8) + mask
+        return [UInt8](unsafeUninitializedCapacity: header.count + count) { buffer, used in
+            for (index, byte) in header.enumerated() { buffer[index] = byte }
+            let word = UInt32(littleEndian: mask.enumerated().reduce(0) { $0 | UInt32($1.1) << (8 * $1.0) })
+            for index in 0..<count / 4 {
+                UnsafeMutableRawPointer(buffer.baseAddress.unsafelyUnwrapped)
+                    .storeBytes(of: word, toByteOffset: header.count + index * 4, as: UInt32.self)
+            }
+            used = header.count + count / 4 * 4
+        }
+    }
+
     static func masked(_ payload: [UInt8]) -> [UInt8] {
         payload.enumerated().map { $1 ^ mask[$0 & 3] }
     }

@@ -112,6 +112,11 @@ import Testing
         #expect(Said.transcript([ClientFrame.close(UInt16(code))]).said == [.violation(.closeCodeInvalid)])
     }
 
+    @Test(arguments: [0xC1, 0x83, 0x09])
+    func `a bad first byte is refused before the second comes`(first: Int) {
+        #expect(Said.transcript([[UInt8(first)]]).said.count == 1)
+    }
+
     @Test func `a new message may not start inside another`() {
         let start = ClientFrame.text("a", isFinal: false)
         #expect(Said.transcript([start + ClientFrame.text("b")]).said == [.violation(.startInsideMessage)])

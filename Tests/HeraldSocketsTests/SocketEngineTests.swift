@@ -38,14 +38,7 @@ import Testing
     @Test func `a request and its frames may come byte by byte`() async throws {
         try await Harness.run { harness in
             let client = try TestClient(port: harness.port)
-            var one: Int32 = 1
-            setsockopt(
-                client.descriptor,
-                Int32(IPPROTO_TCP),
-                TCP_NODELAY,
-                &one,
-                socklen_t(MemoryLayout<Int32>.size)
-            )
+            client.sendsAtOnce()
             for byte in RequestHeadTests.upgrade() { try client.send([byte]) }
             #expect(try client.head().hasPrefix("HTTP/1.1 101"))
             for byte in ClientFrame.text("slowly") { try client.send([byte]) }

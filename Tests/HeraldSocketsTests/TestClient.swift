@@ -70,6 +70,12 @@ final class TestClient {
         }
     }
 
+    /// Small pieces leave as they are given, instead of being gathered by the kernel.
+    func sendsAtOnce() {
+        var one: Int32 = 1
+        setsockopt(descriptor, Int32(IPPROTO_TCP), TCP_NODELAY, &one, socklen_t(MemoryLayout<Int32>.size))
+    }
+
     /// Says that nothing more will come.
     func finishSending() {
         shutdown(descriptor, Int32(SHUT_WR))
@@ -93,9 +99,12 @@ final class TestClient {
         else {
             throw Failure(description: "bad frame \(header)")
         }
-        var count = Int(header[1])
-        if count == 126 { count = try take(2).reduce(0) { $0 << 8 | Int($1) } }
-        if count == 127 { count = try take(8).reduce(0) { $0 << 8 | Int($1) } }
+        let count =
+            switch header[1] {
+            case 126: try take(2).reduce(0) { $0 << 8 | Int($1) }
+            case 127: try take(8).reduce(0) { $0 << 8 | Int($1) }
+            default: Int(header[1])
+            }
         return Frame(opcode: opcode, payload: try take(count))
     }
 

@@ -1,0 +1,77 @@
+import Glibc
+import HeraldSockets
+
+/// An echo server for public conformance suites: the production engine with limits wide enough for them.
+///
+///     conformance [--port N] [--deflate]
+///
+/// It listens on 127.0.0.1 only, says on standard output where, and serves until it is killed. Autobahn's suite
+/// is run against it with `wstest -m fuzzingclient`. Nothing here judges frames: what a suite finds, it
+/// finds in HeraldSockets.
+@main
+enum Conformance {
+    static func main() async {
+        let options: Options
+        switch Options.parse(CommandLine.arguments.dropFirst()) {
+        case .success(let parsed): options = parsed
+        case .failure(let error):
+            say("conformance: \(error.description)\n", to: STDERR_FILENO)
+            exit(64)
+        }
+        let engine = SocketEngine(options.configuration) { _ in EchoHandler() }
+        do {
+            try engine.start()
+        } catch {
+            say("conformance: \(error)\n", to: STDERR_FILENO)
+            exit(71)
+        }
+        say("ws://127.0.0.1:\(engine.port)\n", to: STDOUT_FILENO)
+        // The loops serve until a signal ends the process.
+        while true { pause() }
+    }
+
+    private static func say(_ line: String, to descriptor: Int32) {
+        let bytes = Array(line.utf8)
+        _ = write(descriptor, bytes, bytes.count)
+    }
+}
+
+/// What the command line asks for.
+struct Options {
+    var port = 0
+
+    /// What is wrong with the command line.
+    struct Failure: Error {
+        var description: String
+    }
+
+    static func parse(_ arguments: some Sequence<String>) -> Result<Options, Failure> {
+        var options = Options()
+        var rest = arguments.makeIterator()
+        while let argument = rest.next() {
+            switch argument {
+            case "--port":
+                guard let value = rest.next(), let port = UInt16(value) else {
+                    return .failure(Failure(description: "--port wants a number from 0 to 65535"))
+                }
+                options.port = Int(port)
+            default:
+                return .failure(Failure(description: "unknown argument \(argument)"))
+            }
+        }
+        return .success(options)
+    }
+
+    /// The suites send messages of 16 MiB and a thousand pings at once, and wait long for slow answers.
+    var configuration: SocketEngineConfiguration {
+        var limits = SocketLimits()
+        limits.messageBytesMax = 16 << 20
+        limits.overheadBytesMax = 64 << 20
+        limits.sendQueueBytesMax = 128 << 20
+        limits.nodeQueueBytesMax = 1 << 30
+        limits.pongBytesMax = 65_535
+        limits.pingInterval = .seconds(3600)
+        limits.closeTimeout = .seconds(30)
+        return SocketEngineConfiguration(host: "127.0.0.1", port: port, limits: limits)
+    }
+}

@@ -1,0 +1,41 @@
+import Foundation
+import HeraldTesting
+import Testing
+
+@testable import HeraldSockets
+
+/// Somebody else's client against the engine: what it understands is the protocol, not what ours does.
+@Suite(.serialized, .timeLimit(.minutes(3))) struct PublicClientTests {
+    @Test func `Python's websockets gets everything back, to 16 MiB and in thousands of fragments`()
+        async throws
+    {
+        try await check("plain")
+    }
+
+    private func check(_ mode: String) async throws {
+        let limit: (inout SocketLimits) -> Void = { limits in
+            limits.messageBytesMax = 16 << 20
+            limits.sendQueueBytesMax = 64 << 20
+        }
+        try await Harness.run(limits: limit) { harness in
+            let script = URL(filePath: #filePath).deletingLastPathComponent()
+                .appending(path: "clients/websockets_echo.py").path
+            let output = FileManager.default.temporaryDirectory
+                .appending(path: "herald-websockets-\(UUID().uuidString)")
+            defer { try? FileManager.default.removeItem(at: output) }
+            let client = try Spawned(
+                ["/usr/bin/python3", script, "ws://127.0.0.1:\(harness.port)/", mode],
+                output: output.path,
+                errors: output.path
+            )
+            do {
+                try await eventually("the client ends", within: .seconds(150)) { client.exitCode != nil }
+            } catch {
+                client.signal(SIGKILL)
+                throw error
+            }
+            #expect(client.end() == 0)
+            #expect(try String(contentsOf: output, encoding: .utf8) == "ok\n")
+        }
+    }
+}
