@@ -1,4 +1,3 @@
-
 import HeraldSockets
 import Testing
 
