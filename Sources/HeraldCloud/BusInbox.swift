@@ -18,6 +18,8 @@ final class BusInbox: Sendable {
         var dropped: UInt64 = 0
         /// Times the subscription was lost.
         var lost: UInt64 = 0
+        /// Times messages were missing for good.
+        var gaps: UInt64 = 0
         var batches: UInt64 = 0
         /// Batches that a loop had no room for.
         var batchesDropped: UInt64 = 0
@@ -63,6 +65,12 @@ final class BusInbox: Sendable {
             status.subscriptionChanged(isLive: false)
             logger.warning(
                 "The subscription is lost; messages may be missing until it is back",
+                metadata: ["reason": "\(reason)"]
+            )
+        case .gap(let reason):
+            backlog.withLock { $0.counts.gaps += 1 }
+            logger.warning(
+                "Messages to this node may be lost for good",
                 metadata: ["reason": "\(reason)"]
             )
         case .messages(let messages):

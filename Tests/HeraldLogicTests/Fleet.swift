@@ -54,7 +54,7 @@ struct Fleet: Sendable {
                     try? await bus.listen(to: .node(node)) { event in
                         switch event {
                         case .subscribed: signal.finish()
-                        case .lost: break
+                        case .lost, .gap: break
                         case .messages(let messages):
                             let envelopes = messages.compactMap { try? Envelope(wire: $0) }
                             inboxes.change { $0[node, default: []] += envelopes }
