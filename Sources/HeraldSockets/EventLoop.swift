@@ -119,12 +119,20 @@ struct EventLoop<Handler: SocketHandler & ~Copyable>: ~Copyable {
     private mutating func settle() {
         tellClosings()
         table.flushDirty()
+        tellWritten()
         tellClosings()
         table.releaseEnded()
         let excess = budget.add(table.queuedBytes - publishedBytes, own: table.queuedBytes)
         publishedBytes = table.queuedBytes
         if excess > 0 { table.shed(excessBytes: excess) }
         publishCounters()
+    }
+
+    private mutating func tellWritten() {
+        guard !table.written.isEmpty else { return }
+        let written = table.written
+        table.written.removeAll(keepingCapacity: true)
+        for each in written { handler.framesWritten(each.count, to: each.id, sockets: &table) }
     }
 
     private mutating func tellClosings() {
@@ -145,7 +153,7 @@ struct EventLoop<Handler: SocketHandler & ~Copyable>: ~Copyable {
     }
 
     private func waitMilliseconds() -> Int32 {
-        if hasWork || table.dirtyCount > 0 || !table.closings.isEmpty { return 0 }
+        if hasWork || table.dirtyCount > 0 || !table.closings.isEmpty || !table.written.isEmpty { return 0 }
         var wake = table.wheel.nextTick.map { $0 << SocketTable.tickShift } ?? .max
         wake = min(wake, pacer.nextNanoseconds(slots: slotsToPing) ?? .max)
         wake = min(wake, listensAgainNanoseconds ?? .max, stopsNanoseconds ?? .max)

@@ -78,6 +78,10 @@ extension OutboundFrame {
         return encoded(.close, payload)
     }
 
+    /// Nothing on the wire: stands behind a frame whose writing is to be told.
+    static let receipt = raw([UInt8]())
+    var isReceipt: Bool { bytes.count == 0 }
+
     /// Bytes that go out as they are: the answer to a request.
     static func raw(_ content: some Collection<UInt8>) -> OutboundFrame {
         let bytes = FrameBytes(capacity: content.count)

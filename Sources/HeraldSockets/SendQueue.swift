@@ -63,16 +63,22 @@ struct SendQueue: ~Copyable {
     }
 
     /// The kernel took that many bytes.
-    mutating func consume(_ bytes: Int) {
+    ///
+    /// - Returns: how many receipts came up: all that stood before them is with the kernel.
+    @discardableResult
+    mutating func consume(_ bytes: Int) -> Int {
         precondition(bytes <= byteCount, "the kernel took more than it was given")
         byteCount -= bytes
         var left = bytes + Int(firstSent)
+        var receipts = 0
         while let frame = first, left >= frame.byteCount {
             left -= frame.byteCount
+            if frame.isReceipt { receipts += 1 }
             first = popRing()
         }
         firstSent = UInt32(left)
         if ringCount == 0 { releaseRing() }
+        return receipts
     }
 
     /// Drops every frame of which the peer has seen nothing yet; the stream stays well-formed.

@@ -35,12 +35,21 @@ public protocol SocketHandler: ~Copyable, SendableMetatype {
     /// is not given to another socket before this call has returned.
     mutating func socketClosed(_ id: SocketID, cause: CloseCause, sockets: inout SocketTable)
 
+    /// The kernel has taken so many more of the frames that were sent to this socket followed, in their order. Called
+    /// at the end of the turn, and before `socketClosed`; those that never come up before that were not written.
+    mutating func framesWritten(_ count: Int, to id: SocketID, sockets: inout SocketTable)
+
     /// What other threads posted, in the order in which they did.
     mutating func commandsArrived(_ commands: [Command], sockets: inout SocketTable)
 
     /// Called once per turn, after everything else: the next slice of a large fan-out. While it answers true
     /// the loop does not wait for events; it still serves those that are there between two slices.
     mutating func continueWork(sockets: inout SocketTable) -> Bool
+}
+
+extension SocketHandler where Self: ~Copyable {
+    /// For handlers that follow no frames.
+    public mutating func framesWritten(_ count: Int, to id: SocketID, sockets: inout SocketTable) {}
 }
 
 /// Which of the two kinds of WebSocket message it is.

@@ -5,7 +5,7 @@ extension SocketTable {
     mutating func enqueue(_ frame: OutboundFrame, _ index: Int) {
         slot(index).pointee.queue.append(frame)
         queuedBytes += frame.byteCount + SendQueue.frameOverheadBytes
-        counters.framesOut += 1
+        if !frame.isReceipt { counters.framesOut += 1 }
         markDirty(index)
     }
 

@@ -58,7 +58,8 @@ extension SocketTable {
     private mutating func taken(_ index: Int, _ bytes: Int) {
         counters.bytesOut += UInt64(bytes)
         queuedBytes -= slot(index).pointee.queue.heldBytes
-        slot(index).pointee.queue.consume(bytes)
+        let receipts = slot(index).pointee.queue.consume(bytes)
+        if receipts > 0 { written.append(Written(id: slot(index).pointee.id, count: receipts)) }
         queuedBytes += slot(index).pointee.queue.heldBytes
     }
 

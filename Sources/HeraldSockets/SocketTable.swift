@@ -34,6 +34,8 @@ public struct SocketTable: ~Copyable {
     var dirtyCount = 0
     /// Closings of which the handler has not heard yet.
     var closings: [Closing] = []
+    /// Followed frames that the kernel has taken, and of which the handler has not heard yet.
+    var written: [Written] = []
     /// Slots whose connection is over, to be freed once the handler knows.
     var ended: [Int32] = []
 
@@ -47,6 +49,11 @@ public struct SocketTable: ~Copyable {
     struct Closing {
         var id: SocketID
         var cause: CloseCause
+    }
+
+    struct Written {
+        var id: SocketID
+        var count: Int
     }
 
     /// Two timers per slot: the engine's own and the handler's.
@@ -85,13 +92,25 @@ public struct SocketTable: ~Copyable {
 
 extension SocketTable {
     /// Queues a frame; it leaves at the end of the turn, together with whatever else the turn brings.
-    public mutating func send(_ frame: borrowing OutboundFrame, to id: SocketID) -> SendOutcome {
+    ///
+    /// - Parameters:
+    ///   - frame: shared with other sockets; nothing is copied.
+    ///   - id: the socket.
+    ///   - isFollowed: whether `framesWritten` shall tell when the kernel has taken all of it. Costs a place in the
+    ///     queue (64 bytes).
+    /// - Returns: what became of it so far.
+    public mutating func send(
+        _ frame: borrowing OutboundFrame,
+        to id: SocketID,
+        isFollowed: Bool = false
+    ) -> SendOutcome {
         guard let index = openSlot(id) else { return .gone }
         let held = frame.byteCount + SendQueue.frameOverheadBytes
         if slot(index).pointee.queue.heldBytes + held > limits.sendQueueBytesMax {
             guard makeRoom(index, bytes: held) else { return .overflowed }
         }
         enqueue(copy frame, index)
+        if isFollowed { enqueue(.receipt, index) }
         return .queued
     }
 
