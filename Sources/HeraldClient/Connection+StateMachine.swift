@@ -30,8 +30,8 @@ struct ConnectionStateMachine<Waiter>: ~Copyable {
 
         mutating func frameReceived(_ frame: ServerFrame?) -> Received {
             switch frame {
-            case .push(let id, let message, let room):
-                return .deliver(.push(ReceivedPush(id: id, message: message, room: room)))
+            case .push(let push):
+                return .deliver(.push(ReceivedPush(push)))
             case .ok(let id?), .pong(let id?):
                 guard let request = requests.removeValue(forKey: id) else { return .ignore }
                 switch request.body {
@@ -128,8 +128,8 @@ struct ConnectionStateMachine<Waiter>: ~Copyable {
             var error = ClientError(.refused, "the node refused to connect: \(message)")
             error.serverCode = code
             return .refused(error)
-        case .push(let id, let message, let room):
-            return .deliver(.push(ReceivedPush(id: id, message: message, room: room)))
+        case .push(let push):
+            return .deliver(.push(ReceivedPush(push)))
         case .connected, .ok, .pong, nil: return .ignore
         }
     }

@@ -1,4 +1,5 @@
 public import HeraldCore
+import HeraldWire
 
 /// What arrives on a connection, in order. `closed` is the last and always comes.
 public enum ConnectionEvent: Sendable, Equatable {
@@ -14,11 +15,18 @@ public struct ReceivedPush: Sendable, Equatable {
     public var message: Message
     /// The room that it came by, if it was aimed at one.
     public var room: RoomID?
+    /// Whether the backend waits for `acknowledge`.
+    public var wantsAck: Bool
 
-    public init(id: PushID, message: Message, room: RoomID? = nil) {
+    public init(id: PushID, message: Message, room: RoomID? = nil, wantsAck: Bool = false) {
         self.id = id
         self.message = message
         self.room = room
+        self.wantsAck = wantsAck
+    }
+
+    init(_ frame: PushFrame) {
+        self.init(id: frame.id, message: frame.message, room: frame.room, wantsAck: frame.wantsAck)
     }
 }
 

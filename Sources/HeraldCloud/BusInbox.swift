@@ -41,14 +41,22 @@ final class BusInbox: Sendable {
     private static let complaint = Duration.seconds(60)
 
     private let keeper: RouteKeeper
+    private let replier: Replier
     private let gauges: [LoopGauges]
     private let status: NodeStatus
     private let logger: Logger
     private let signal = Signal()
     private let backlog = Mutex(Backlog())
 
-    init(keeper: RouteKeeper, gauges: [LoopGauges], status: NodeStatus, logger: Logger) {
+    init(
+        keeper: RouteKeeper,
+        replier: Replier,
+        gauges: [LoopGauges],
+        status: NodeStatus,
+        logger: Logger
+    ) {
         self.keeper = keeper
+        self.replier = replier
         self.gauges = gauges
         self.status = status
         self.logger = logger
@@ -109,31 +117,33 @@ final class BusInbox: Sendable {
     }
 
     private func handOver(_ messages: [[UInt8]], to ports: [LoopPort<SessionCommand>]) {
-        var deliveries: [Delivery] = []
+        var envelopes: [Envelope] = []
         var closes: [RouteKeeper.Event] = []
         var bad = 0
         for message in messages {
             do throws(WireError) {
                 let envelope = try Envelope(wire: message)
-                deliveries.append(contentsOf: envelope.deliveries)
+                if !envelope.deliveries.isEmpty { envelopes.append(envelope) }
                 for order in envelope.closes { closes.append(.closeOrdered(order)) }
             } catch {
                 bad += 1
                 complain(error)
             }
         }
-        let dropped = deliveries.isEmpty ? 0 : post(DeliveryBatch(deliveries, loops: ports.count), to: ports)
+        let dropped = envelopes.isEmpty ? 0 : deliver(envelopes, to: ports)
         keeper.post(closes)
         backlog.withLock { backlog in
             backlog.counts.envelopes += UInt64(messages.count - bad)
             backlog.counts.bad += UInt64(bad)
-            backlog.counts.batches += deliveries.isEmpty ? 0 : 1
+            backlog.counts.batches += envelopes.isEmpty ? 0 : 1
             backlog.counts.batchesDropped += UInt64(dropped)
         }
     }
 
     /// - Returns: how many loops had no room for it.
-    private func post(_ batch: DeliveryBatch, to ports: [LoopPort<SessionCommand>]) -> Int {
+    private func deliver(_ envelopes: [Envelope], to ports: [LoopPort<SessionCommand>]) -> Int {
+        let batch = DeliveryBatch(envelopes, loops: ports.count, at: .now())
+        replier.open(batch.tallies)
         var dropped = 0
         for (port, gauge) in zip(ports, gauges) {
             let isFull = gauge.waitingBytes.load(ordering: .relaxed) > LoopGauges.waitingBytesMax
@@ -141,7 +151,7 @@ final class BusInbox: Sendable {
             guard !isFull, port.post([.deliver(batch)]) else {
                 if !isFull { gauge.waitingBytes.wrappingSubtract(batch.byteCount, ordering: .relaxed) }
                 dropped += 1
-                _ = batch.finish(found: [])
+                batch.refuse()
                 continue
             }
         }

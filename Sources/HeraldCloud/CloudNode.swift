@@ -20,6 +20,7 @@ public final class CloudNode<Routes: RouteTable, LeaseRoutes: RouteTable, Channe
     private let status = NodeStatus()
     private let keeper: RouteKeeper
     private let inbox: BusInbox
+    private let replier: Replier
     private let context: NodeContext
     private let engine: SocketEngine<SessionHandler>
     private let lease: NodeLease<LeaseRoutes>
@@ -59,16 +60,25 @@ public final class CloudNode<Routes: RouteTable, LeaseRoutes: RouteTable, Channe
         settings.listedMembersMax = limits.listedMembersMax
         let keeper = RouteKeeper(settings, logger: logger)
         let gauges = (0..<max(1, configuration.loops)).map { _ in LoopGauges() }
-        let inbox = BusInbox(keeper: keeper, gauges: gauges, status: status, logger: logger)
+        let replier = Replier(node: configuration.node, logger: logger)
+        let inbox = BusInbox(
+            keeper: keeper,
+            replier: replier,
+            gauges: gauges,
+            status: status,
+            logger: logger
+        )
         let context = NodeContext(
             configuration,
             keeper: keeper,
             status: status,
             inbox: inbox,
+            replier: replier,
             gauges: gauges
         )
         self.keeper = keeper
         self.inbox = inbox
+        self.replier = replier
         self.context = context
         let engine = SocketEngine<SessionHandler>(configuration.engine) { port in
             SessionHandler(context, loop: port.loop)
@@ -133,6 +143,10 @@ public final class CloudNode<Routes: RouteTable, LeaseRoutes: RouteTable, Channe
             }
             group.addTask {
                 await self.inbox.run(ports: self.engine.ports)
+                return .part
+            }
+            group.addTask {
+                await self.replier.run(bus: self.bus)
                 return .part
             }
             group.addTask {

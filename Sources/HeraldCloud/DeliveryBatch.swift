@@ -11,6 +11,8 @@ final class DeliveryBatch: Sendable {
     struct Item: Sendable {
         var parts: [Part]
         var exclude: [Excluded]
+        /// Of a delivery whose sender wants to know more than who is not here.
+        var tally: DeliveryTally?
         /// What it holds in memory, about.
         var byteCount: Int
     }
@@ -20,6 +22,23 @@ final class DeliveryBatch: Sendable {
         var frame: OutboundFrame
         /// Of all parts of the batch.
         var number: UInt32
+        /// Its place in the delivery.
+        var place: Int
+    }
+
+    /// Who wants to know that a part's target is not here.
+    private struct Asker {
+        var sender: String
+        var ticket: UInt64
+        var place: Int
+    }
+
+    /// What the last loop finds out.
+    struct Missed {
+        /// Parts that had nobody on any loop.
+        var count = 0
+        /// Those of them of which a sender wants to know.
+        var receipts: [(sender: String, receipt: Receipt)] = []
     }
 
     struct Excluded: Sendable {
@@ -38,6 +57,10 @@ final class DeliveryBatch: Sendable {
     /// What it holds in memory, about.
     let byteCount: Int
     private let partCount: Int
+    /// By number; those of deliveries with a tally, and those that nobody asks for, are left out.
+    private let askers: [UInt32: Asker]
+    /// Of the deliveries that have one.
+    let tallies: [DeliveryTally]
     /// Touched once by each loop, when it is done.
     private let tally: Mutex<Tally>
 
@@ -45,13 +68,45 @@ final class DeliveryBatch: Sendable {
         var loopsLeft: Int
         var found: [Bool] = []
         var foundCount = 0
+        /// A loop had no room for the batch: what it has is not known.
+        var isIncomplete = false
     }
 
-    /// `loops`: how many will call `finish`.
-    init(_ deliveries: some Sequence<Delivery>, loops: Int) {
+    /// - Parameters:
+    ///   - envelopes: as they came, oldest first.
+    ///   - loops: how many will call `finish` or `refuse`.
+    ///   - now: when they came.
+    init(_ envelopes: some Sequence<Envelope>, loops: Int, at now: Moment) {
         var number: UInt32 = 0
-        let items = deliveries.map { Self.item($0, &number) }
+        var items: [Item] = []
+        var askers: [UInt32: Asker] = [:]
+        for envelope in envelopes {
+            for delivery in envelope.deliveries {
+                let first = number
+                var item = Self.item(delivery, &number)
+                if let query = delivery.query {
+                    if query.confirm == .routed {
+                        for place in delivery.targets.indices {
+                            let asker = Asker(sender: envelope.sender, ticket: query.ticket, place: place)
+                            askers[first + UInt32(place)] = asker
+                        }
+                    } else {
+                        item.tally = DeliveryTally(
+                            query,
+                            push: delivery.push,
+                            targets: delivery.targets.count,
+                            sender: envelope.sender,
+                            loops: loops,
+                            at: now
+                        )
+                    }
+                }
+                items.append(item)
+            }
+        }
         self.items = items
+        self.askers = askers
+        tallies = items.compactMap(\.tally)
         byteCount = items.reduce(0) { $0 + $1.byteCount }
         partCount = Int(number)
         tally = Mutex(Tally(loopsLeft: loops))
@@ -60,17 +115,33 @@ final class DeliveryBatch: Sendable {
     /// A loop has sent its share.
     ///
     /// `found`: the parts that had somebody there.
-    /// - Returns: how many parts had nobody anywhere, to the last loop; 0 to the others.
-    func finish(found: [UInt32]) -> Int {
-        tally.withLock { tally in
+    /// - Returns: what was missed, to the last loop; nothing to the others.
+    func finish(found: [UInt32]) -> Missed {
+        let absent = tally.withLock { tally -> [UInt32] in
             tally.loopsLeft -= 1
-            if tally.loopsLeft == 0, tally.found.isEmpty { return partCount - found.count }
+            if tally.loopsLeft == 0, tally.found.isEmpty, found.count == partCount { return [] }
             if tally.found.isEmpty { tally.found = Array(repeating: false, count: partCount) }
             for part in found where !tally.found[Int(part)] {
                 tally.found[Int(part)] = true
                 tally.foundCount += 1
             }
-            return tally.loopsLeft == 0 ? partCount - tally.foundCount : 0
+            guard tally.loopsLeft == 0, !tally.isIncomplete, tally.foundCount < partCount else { return [] }
+            return tally.found.indices.filter { !tally.found[$0] }.map { UInt32($0) }
+        }
+        var missed = Missed(count: absent.count)
+        for part in absent {
+            guard let asker = askers[part] else { continue }
+            let receipt = Receipt(ticket: asker.ticket, target: asker.place, reach: nil, isFinal: true)
+            missed.receipts.append((asker.sender, receipt))
+        }
+        return missed
+    }
+
+    /// A loop has no room for it. Who waits for it hears nothing of that loop before the patience is over.
+    func refuse() {
+        tally.withLock { tally in
+            tally.loopsLeft -= 1
+            tally.isIncomplete = true
         }
     }
 
@@ -80,7 +151,7 @@ final class DeliveryBatch: Sendable {
         // An element of an array, and the strings in it that are not short.
         var byteCount = (delivery.targets.count + delivery.exclude.count) * 100
         parts.reserveCapacity(delivery.targets.count)
-        for target in delivery.targets {
+        for (place, target) in delivery.targets.enumerated() {
             let frame: OutboundFrame
             if case .room(let room) = target {
                 frame = self.frame(delivery, room: room)
@@ -90,7 +161,7 @@ final class DeliveryBatch: Sendable {
                 if plain == nil { byteCount += frame.byteCount }
                 plain = frame
             }
-            parts.append(Part(target: hashed(target), frame: frame, number: number))
+            parts.append(Part(target: hashed(target), frame: frame, number: number, place: place))
             number += 1
         }
         let exclude = delivery.exclude.map { Excluded(name: $0, hash: $0.hashValue) }
@@ -98,7 +169,9 @@ final class DeliveryBatch: Sendable {
     }
 
     private static func frame(_ delivery: Delivery, room: RoomID?) -> OutboundFrame {
-        .text(ServerFrame.push(delivery.push, delivery.message, room: room).encoded())
+        let wantsAck = delivery.query?.confirm == .acked
+        let push = PushFrame(id: delivery.push, message: delivery.message, room: room, wantsAck: wantsAck)
+        return .text(ServerFrame.push(push).encoded())
     }
 
     private static func hashed(_ target: Target) -> HashedTarget {

@@ -3,7 +3,7 @@ import HeraldSockets
 
 /// Where frames go: the loop's sockets, or a test's record.
 protocol FrameSink: ~Copyable {
-    mutating func send(_ frame: borrowing OutboundFrame, to id: SocketID) -> SendOutcome
+    mutating func send(_ frame: borrowing OutboundFrame, to id: SocketID, isFollowed: Bool) -> SendOutcome
 }
 
 extension SocketTable: FrameSink {}
@@ -18,6 +18,8 @@ struct FanOutCounts: Equatable, Sendable {
     var dropped: UInt64 = 0
     /// Targets that had nobody on the whole node; the loop that finds it out counts it.
     var missed: UInt64 = 0
+    /// Frames that were sent and not followed as asked, for there were too many.
+    var unfollowed: UInt64 = 0
     /// Bytes of batches that are done, until they were subtracted from the loop's gauge.
     var finishedBytes = 0
 }
@@ -34,10 +36,23 @@ struct FanOutQueue {
     var part = 0
     /// Members or slots still to visit of the target under way; nil: not begun.
     var left: Int?
-    /// The number of the delivery under way, never 0, so that a fresh seat's mark differs.
-    var number: UInt32 = 0
+    /// The number of the delivery under way: odd, so that a fresh seat's mark differs.
+    var number = UInt32.max
+    /// By target of the delivery under way, if it has a tally.
+    var shares: [DeliveryTally.Share] = []
+    /// What senders are to be told of targets that are not here.
+    var absent: [(sender: String, receipt: Receipt)] = []
     /// Targets of the first batch that found somebody here.
     var found: [UInt32] = []
+
+    /// Whether a part of the first batch found somebody here. Those of one delivery were added last.
+    func isFound(_ part: DeliveryBatch.Part) -> Bool {
+        for number in found.reversed() {
+            if number == part.number { return true }
+            if number < part.number { return false }
+        }
+        return false
+    }
 
     var isEmpty: Bool { first == batches.count }
     var head: DeliveryBatch? { isEmpty ? nil : batches[first] }
@@ -71,7 +86,9 @@ extension Hub {
         var budget = budget
         while budget > 0, let batch = queue.head {
             guard queue.item < batch.items.count else {
-                counts.missed += UInt64(batch.finish(found: queue.found))
+                let missed = batch.finish(found: queue.found)
+                counts.missed += UInt64(missed.count)
+                queue.absent += missed.receipts
                 counts.finishedBytes += batch.byteCount
                 queue.removeFirst()
                 continue
@@ -79,23 +96,14 @@ extension Hub {
             let item = batch.items[queue.item]
             if queue.part == 0, queue.left == nil { begin(item) }
             guard queue.part < item.parts.count else {
-                queue.item += 1
-                queue.part = 0
-                queue.left = nil
+                end(item)
                 continue
             }
-            let part = item.parts[queue.part]
             budget -= 1
-            let isDone = visit(part, &budget, &sink)
-            if isDone {
-                queue.part += 1
-                // Not nil: the delivery has begun.
-                queue.left = queue.part < item.parts.count ? -1 : nil
-                if queue.part == item.parts.count {
-                    queue.item += 1
-                    queue.part = 0
-                }
-            }
+            guard visit(item.parts[queue.part], item.tally, &budget, &sink) else { continue }
+            queue.part += 1
+            // Not nil: the delivery has begun.
+            queue.left = -1
         }
         return !queue.isEmpty
     }
@@ -103,10 +111,12 @@ extension Hub {
     private mutating func begin(_ item: DeliveryBatch.Item) {
         counts.deliveries += 1
         queue.left = -1
-        queue.number &+= 1
-        if queue.number == 0 {
+        queue.number &+= 2
+        if queue.number == 1 {
             for slot in seats.indices { seats[slot].mark = 0 }
-            queue.number = 1
+        }
+        if item.tally != nil {
+            queue.shares = Array(repeating: DeliveryTally.Share(), count: item.parts.count)
         }
         for excluded in item.exclude {
             var cursor = names.search(excluded.hash)
@@ -116,11 +126,22 @@ extension Hub {
         }
     }
 
+    private mutating func end(_ item: DeliveryBatch.Item) {
+        if let tally = item.tally {
+            for part in item.parts where queue.isFound(part) { queue.shares[part.place].isFound = true }
+            awaited.call(tally, if: tally.visited(queue.shares))
+        }
+        queue.item += 1
+        queue.part = 0
+        queue.left = nil
+    }
+
     /// Visits the sockets of a target, or a slice of them.
     ///
     /// - Returns: whether all were visited.
     private mutating func visit<Sink: FrameSink & ~Copyable>(
         _ part: DeliveryBatch.Part,
+        _ tally: DeliveryTally?,
         _ budget: inout Int,
         _ sink: inout Sink
     ) -> Bool {
@@ -129,7 +150,7 @@ extension Hub {
             var next = users.head(hash) { seats[$0].name?.user == user }
             if next != nil { queue.found.append(part.number) }
             while let slot = next {
-                give(part.frame, slot, &sink)
+                give(part, tally, slot, &sink)
                 budget -= 1
                 next = users.next(slot)
             }
@@ -140,7 +161,7 @@ extension Hub {
             while let slot = names.next(&cursor) {
                 guard seats[slot].name == name else { continue }
                 isFound = true
-                give(part.frame, slot, &sink)
+                give(part, tally, slot, &sink)
                 budget -= 1
             }
             if isFound { queue.found.append(part.number) }
@@ -151,20 +172,21 @@ extension Hub {
                 queue.found.append(part.number)
                 queue.left = rooms[room].members.count
             }
-            return visitMembers(of: room, part.frame, &budget, &sink)
+            return visitMembers(of: room, part, tally, &budget, &sink)
         case .everyone:
             if queue.left == -1 {
                 if count > 0 { queue.found.append(part.number) }
                 queue.left = seats.count
             }
-            return visitAll(part.frame, &budget, &sink)
+            return visitAll(part, tally, &budget, &sink)
         }
     }
 
     /// From the last to the first: whoever leaves meanwhile is replaced by a later one, which was visited.
     private mutating func visitMembers<Sink: FrameSink & ~Copyable>(
         of room: Int,
-        _ frame: OutboundFrame,
+        _ part: DeliveryBatch.Part,
+        _ tally: DeliveryTally?,
         _ budget: inout Int,
         _ sink: inout Sink
     ) -> Bool {
@@ -172,14 +194,15 @@ extension Hub {
         while left > 0, budget > 0 {
             left -= 1
             budget -= 1
-            give(frame, Int(rooms[room].members[left]), &sink)
+            give(part, tally, Int(rooms[room].members[left]), &sink)
         }
         queue.left = left
         return left == 0
     }
 
     private mutating func visitAll<Sink: FrameSink & ~Copyable>(
-        _ frame: OutboundFrame,
+        _ part: DeliveryBatch.Part,
+        _ tally: DeliveryTally?,
         _ budget: inout Int,
         _ sink: inout Sink
     ) -> Bool {
@@ -188,28 +211,76 @@ extension Hub {
             left -= 1
             guard seats[left].name != nil else { continue }
             budget -= 1
-            give(frame, left, &sink)
+            give(part, tally, left, &sink)
         }
         queue.left = left
         return left == 0
     }
 
     private mutating func give<Sink: FrameSink & ~Copyable>(
-        _ frame: OutboundFrame,
+        _ part: DeliveryBatch.Part,
+        _ tally: DeliveryTally?,
         _ slot: Int,
         _ sink: inout Sink
     ) {
-        guard seats[slot].mark != queue.number, let socket = seats[slot].socket else { return }
-        seats[slot].mark = queue.number
+        let isExcluded = seats[slot].mark == queue.number
+        guard !isExcluded, let socket = seats[slot].socket else { return }
+        let isSent = seats[slot].mark == queue.number &+ 1
+        seats[slot].mark = queue.number &+ 1
+        if let tally { return giveFollowed(part, tally, slot, socket, isSent: isSent, &sink) }
+        guard !isSent else { return }
         if seats[slot].isHeld {
             counts.frames += 1
-            hold(frame, slot)
+            _ = hold(HeldFrame(frame: part.frame), slot)
             return
         }
-        switch sink.send(frame, to: socket) {
+        switch sink.send(part.frame, to: socket, isFollowed: false) {
         case .queued: counts.frames += 1
         case .overflowed: counts.dropped += 1
         case .gone: break
+        }
+    }
+
+    /// As `give`, for a delivery whose sender wants to know what becomes of each frame.
+    private mutating func giveFollowed<Sink: FrameSink & ~Copyable>(
+        _ part: DeliveryBatch.Part,
+        _ tally: DeliveryTally,
+        _ slot: Int,
+        _ socket: SocketID,
+        isSent: Bool,
+        _ sink: inout Sink
+    ) {
+        var share = queue.shares[part.place]
+        defer { queue.shares[part.place] = share }
+        share.reach.connections += 1
+        if isSent {
+            // A socket that has it and waits for nothing took it; else it would be closed.
+            if awaited.share(tally, part.place, slot) {
+                share.outstanding += 1
+            } else {
+                share.reach.written += 1
+            }
+            return
+        }
+        let frame = AwaitedFrames.Frame(tally: tally, target: part.place)
+        let isFollowed = awaited.hasRoom()
+        if !isFollowed { counts.unfollowed += 1 }
+        if seats[slot].isHeld {
+            counts.frames += 1
+            let isHeld = hold(HeldFrame(frame: part.frame, awaited: isFollowed ? frame : nil), slot)
+            if !isHeld { share.reach.dropped += 1 } else if isFollowed { share.outstanding += 1 }
+            return
+        }
+        switch sink.send(part.frame, to: socket, isFollowed: isFollowed) {
+        case .queued:
+            counts.frames += 1
+            guard isFollowed else { return }
+            awaited.sent(frame, to: slot)
+            share.outstanding += 1
+        case .overflowed:
+            counts.dropped += 1
+            share.reach.dropped += 1
+        case .gone: share.reach.connections -= 1
         }
     }
 }

@@ -12,7 +12,7 @@ struct Hub {
         var name: UserKey?
         /// The rooms, and where in their arrays of members.
         var places: [Place] = []
-        /// The number of the last delivery that came by here, whether it was sent or excluded.
+        /// The number of the last delivery that came by here: odd when it was excluded, one more when it was sent.
         var mark: UInt32 = 0
         /// What arrives is kept until the client was told that it is connected.
         var isHeld = false
@@ -32,6 +32,12 @@ struct Hub {
         var members: [UInt32] = []
     }
 
+    /// A frame kept for a session that is not announced yet.
+    struct HeldFrame {
+        var frame: OutboundFrame
+        var awaited: AwaitedFrames.Frame?
+    }
+
     /// Frames kept for one session that is not announced yet: some 50 ms in a busy room.
     static let heldFramesMax = 64
 
@@ -44,7 +50,9 @@ struct Hub {
     var counts = FanOutCounts()
     /// Sessions that got more than `heldFramesMax` before they were announced: the handler closes them.
     var overheld: [SocketID] = []
-    private var held: [Int: [OutboundFrame]] = [:]
+    /// Frames of which a sender waits to hear.
+    var awaited: AwaitedFrames
+    private var held: [Int: [HeldFrame]] = [:]
     private var roomIndex = SlotIndex()
     private var freeRooms: [Int] = []
 
@@ -54,6 +62,11 @@ struct Hub {
     var userCount: Int { users.count }
     /// Rooms with a member here.
     var roomCount: Int { roomIndex.count }
+
+    /// `awaitedMax`: frames that may be followed at once.
+    init(awaitedMax: Int = Limits.standard.receiptsAwaitedMax) {
+        awaited = AwaitedFrames(max: awaitedMax)
+    }
 
     // MARK: Sessions
 
@@ -72,7 +85,7 @@ struct Hub {
     /// The session was announced.
     ///
     /// - Returns: what arrived for it meanwhile, in order.
-    mutating func announce(_ slot: Int) -> [OutboundFrame] {
+    mutating func announce(_ slot: Int) -> [HeldFrame] {
         seats[slot].isHeld = false
         return held.removeValue(forKey: slot) ?? []
     }
@@ -90,19 +103,25 @@ struct Hub {
         names.remove(slot, hash: name.hashValue)
         users.remove(slot, hash: name.user.hashValue)
         seats[slot] = Seat()
-        held[slot] = nil
+        awaited.closed(slot)
+        for kept in held.removeValue(forKey: slot) ?? [] {
+            if let frame = kept.awaited { awaited.lost(frame) }
+        }
         count -= 1
         return (name, left)
     }
 
     /// Keeps a frame until the session is announced.
-    mutating func hold(_ frame: OutboundFrame, _ slot: Int) {
+    ///
+    /// - Returns: false when there are too many.
+    mutating func hold(_ frame: HeldFrame, _ slot: Int) -> Bool {
         guard held[slot, default: []].count < Self.heldFramesMax else {
             counts.dropped += 1
             if let socket = seats[slot].socket { overheld.append(socket) }
-            return
+            return false
         }
         held[slot, default: []].append(frame)
+        return true
     }
 
     // MARK: Rooms

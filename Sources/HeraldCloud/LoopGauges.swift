@@ -34,6 +34,7 @@ final class LoopGauges: Sendable {
     private let frames = Atomic<UInt64>(0)
     private let dropped = Atomic<UInt64>(0)
     private let missed = Atomic<UInt64>(0)
+    private let unfollowed = Atomic<UInt64>(0)
 
     /// To be called by the loop only.
     func publish(_ values: Values) {
@@ -48,6 +49,7 @@ final class LoopGauges: Sendable {
         frames.store(values.fanOut.frames, ordering: .relaxed)
         dropped.store(values.fanOut.dropped, ordering: .relaxed)
         missed.store(values.fanOut.missed, ordering: .relaxed)
+        unfollowed.store(values.fanOut.unfollowed, ordering: .relaxed)
     }
 
     func add(to values: inout Values) {
@@ -62,6 +64,7 @@ final class LoopGauges: Sendable {
         values.fanOut.frames += frames.load(ordering: .relaxed)
         values.fanOut.dropped += dropped.load(ordering: .relaxed)
         values.fanOut.missed += missed.load(ordering: .relaxed)
+        values.fanOut.unfollowed += unfollowed.load(ordering: .relaxed)
         values.waitingBytes += waitingBytes.load(ordering: .relaxed)
     }
 }

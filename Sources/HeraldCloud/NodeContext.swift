@@ -10,6 +10,7 @@ final class NodeContext: Sendable {
     let keeper: RouteKeeper
     let status: NodeStatus
     let inbox: BusInbox
+    let replier: Replier
     let gauges: [LoopGauges]
     /// Set when the engine was made.
     private let socketCounters = Mutex<@Sendable () -> SocketCounters>({ SocketCounters() })
@@ -19,6 +20,7 @@ final class NodeContext: Sendable {
         keeper: RouteKeeper,
         status: NodeStatus,
         inbox: BusInbox,
+        replier: Replier,
         gauges: [LoopGauges]
     ) {
         node = configuration.node
@@ -27,6 +29,7 @@ final class NodeContext: Sendable {
         self.keeper = keeper
         self.status = status
         self.inbox = inbox
+        self.replier = replier
         self.gauges = gauges
     }
 
@@ -46,6 +49,7 @@ final class NodeContext: Sendable {
             sockets: counters(),
             loops: loopValues,
             inbox: inbox.counts,
+            replier: replier.counts,
             keeper: keeper.snapshot,
             status: status.current,
             now: .now()

@@ -6,6 +6,7 @@ struct NodeMetrics {
     var sockets: SocketCounters
     var loops: LoopGauges.Values
     var inbox: BusInbox.Counts
+    var replier: Replier.Counts
     var keeper: RouteKeeper.Snapshot
     var status: NodeStatus.State
     var now: Moment
@@ -71,6 +72,14 @@ struct NodeMetrics {
             "herald_bus_subscribed",
             "1 while the node's channel is heard",
             status.isSubscribed ? 1 : 0
+        )
+        text.gauge("herald_receipts_followed", "Deliveries whose fate a sender awaits", replier.followed)
+        text.counter("herald_receipts_told_total", "Receipts published to senders", replier.receipts)
+        text.counter("herald_receipts_lost_total", "Receipts that could not be published", replier.lost)
+        text.counter(
+            "herald_receipts_unfollowed_total",
+            "Frames not followed, for there were too many",
+            loops.fanOut.unfollowed
         )
         text.counter("herald_bus_lost_total", "Times the subscription was lost", inbox.lost)
     }

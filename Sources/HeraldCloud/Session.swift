@@ -59,6 +59,8 @@ struct Session {
         case goLive(UserKey)
         /// Frames kept while binding are to be heard now.
         case hear([ClientFrame])
+        /// The client has the push: tell who waits for that.
+        case acknowledge(PushID)
         case close(CloseCode)
     }
 
@@ -94,15 +96,17 @@ struct Session {
         for room in request.rooms { actions.append(.enter(room)) }
     }
 
+    /// `isOwed`: the node asked for it, so it may come as often as it was asked for.
     mutating func frameReceived(
         _ frame: ClientFrame,
         room: RoomView?,
+        isOwed: Bool = false,
         at now: Moment,
         _ setting: Setting,
         _ actions: inout [Action]
     ) {
         if case .closing = state { return }
-        guard allowance.spend(Self.cost(of: frame), at: now) else { return closeForFlood(&actions) }
+        guard isOwed || allowance.spend(Self.cost(of: frame), at: now) else { return closeForFlood(&actions) }
         hear(frame, room: room, setting, &actions)
     }
 
@@ -194,7 +198,7 @@ struct Session {
         switch frame.body {
         case .connect(let request): connectGiven(request, setting, &actions)
         case .ping: actions.append(.say(.pong(id: frame.id)))
-        case .join, .leave:
+        case .join, .leave, .ack:
             let message = "the first frame must be connect"
             actions.append(.say(.error(id: frame.id, code: "not_connected", message: message)))
         }
@@ -211,6 +215,9 @@ struct Session {
             let message = "this connection is connected already"
             actions.append(.say(.error(id: frame.id, code: "already_connected", message: message)))
         case .ping: actions.append(.say(.pong(id: frame.id)))
+        case .ack(let push):
+            actions.append(.acknowledge(push))
+            if let id = frame.id { actions.append(.say(.ok(id: id))) }
         case .join(let name):
             guard let room else { return }
             let isUnderWay = joins.contains { $0.room == name }
@@ -269,7 +276,7 @@ struct Session {
     private static func cost(of frame: ClientFrame) -> Int32 {
         switch frame.body {
         case .connect, .join, .leave: Allowance.costly
-        case .ping: Allowance.cheap
+        case .ping, .ack: Allowance.cheap
         }
     }
 }

@@ -23,7 +23,7 @@ struct SessionHandler: ~Copyable, SocketHandler {
 
     private let context: NodeContext
     private let gauges: LoopGauges
-    private var hub = Hub()
+    private var hub: Hub
     /// By slot; nil: no open socket there.
     private var entries: [Entry?] = []
     private var counts = LoopGauges.Values()
@@ -35,6 +35,7 @@ struct SessionHandler: ~Copyable, SocketHandler {
     init(_ context: NodeContext, loop: Int) {
         self.context = context
         gauges = context.gauges[loop]
+        hub = Hub(awaitedMax: context.limits.receiptsAwaitedMax / context.gauges.count)
     }
 
     // MARK: What the engine reports
@@ -80,11 +81,21 @@ struct SessionHandler: ~Copyable, SocketHandler {
         do throws(WireError) {
             let frame = try Self.decode(message, kind, context.limits)
             let (setting, room) = (setting(), room(of: frame, id.slot))
-            tell(id, &sockets) { $0.frameReceived(frame, room: room, at: now, setting, &$1) }
+            let isOwed = isOwed(frame, id.slot)
+            tell(id, &sockets) {
+                $0.frameReceived(frame, room: room, isOwed: isOwed, at: now, setting, &$1)
+            }
         } catch {
             counts.framesBad += 1
             tell(id, &sockets) { $0.frameUnreadable(error, at: now, &$1) }
         }
+    }
+
+    mutating func framesWritten(_ count: Int, to id: SocketID, sockets: inout SocketTable) {
+        guard id.slot < entries.count, entries[id.slot]?.id == id else { return }
+        hub.awaited.written(count, to: id.slot)
+        // The engine may sleep after this.
+        flush()
     }
 
     mutating func deadlinePassed(_ id: SocketID, sockets: inout SocketTable) {
@@ -146,8 +157,13 @@ struct SessionHandler: ~Copyable, SocketHandler {
             // Before it has a seat it is in no room.
             guard entries[slot]?.session.isLive == true else { return nil }
             return Session.RoomView(isMember: hub.isMember(slot, of: name), count: hub.roomCount(of: slot))
-        case .connect, .ping: return nil
+        case .connect, .ack, .ping: return nil
         }
+    }
+
+    /// Whether a frame is what the node asked for: an acknowledgement that somebody awaits.
+    private func isOwed(_ frame: ClientFrame, _ slot: Int) -> Bool {
+        if case .ack(let push) = frame.body { hub.awaited.isAwaited(push, from: slot) } else { false }
     }
 
     /// Lets an event happen to a session and performs what it answers. One that is gone hears nothing.
@@ -179,7 +195,8 @@ struct SessionHandler: ~Copyable, SocketHandler {
             counts.live += 1
             counts.connected += 1
             send(.connected(user: name.user, key: name.key, node: context.node), id, &sockets)
-            for frame in hub.announce(id.slot) { _ = sockets.send(frame, to: id) }
+            for kept in hub.announce(id.slot) { send(kept, id, &sockets) }
+        case .acknowledge(let push): hub.awaited.acked(push, from: id.slot)
         case .hear(let frames):
             // One by one: what the second means may hang on what the first did.
             for frame in frames {
@@ -193,6 +210,13 @@ struct SessionHandler: ~Copyable, SocketHandler {
     private mutating func send(_ frame: ServerFrame, _ id: SocketID, _ sockets: inout SocketTable) {
         // A full queue has closed the socket already, and the engine counted it.
         _ = sockets.send(.text(frame.encoded()), to: id)
+    }
+
+    /// A frame that was kept until the session was live.
+    private mutating func send(_ kept: Hub.HeldFrame, _ id: SocketID, _ sockets: inout SocketTable) {
+        let outcome = sockets.send(kept.frame, to: id, isFollowed: kept.awaited != nil)
+        guard let frame = kept.awaited else { return }
+        if case .queued = outcome { hub.awaited.sent(frame, to: id.slot) } else { hub.awaited.lost(frame) }
     }
 
     /// More came for a session that waits for its route than is kept: better to come back than to miss some.
@@ -218,6 +242,11 @@ struct SessionHandler: ~Copyable, SocketHandler {
         if !outbox.isEmpty {
             context.keeper.post(outbox)
             outbox.removeAll(keepingCapacity: true)
+        }
+        context.replier.call(hub.awaited.takeCalled())
+        if !hub.queue.absent.isEmpty {
+            context.replier.tell(hub.queue.absent)
+            hub.queue.absent.removeAll()
         }
         gauges.waitingBytes.wrappingSubtract(hub.counts.finishedBytes, ordering: .relaxed)
         hub.counts.finishedBytes = 0

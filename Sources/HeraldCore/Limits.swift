@@ -37,8 +37,13 @@ public struct Limits: Sendable, Equatable {
     public var leaseRenewal: Duration = .seconds(3)
     /// How long a client may take to say `connect` when the upgrade's address does not say who it is.
     public var connectDeadline: Duration = .seconds(10)
-    /// How long a push waits for Redis before it answers 503.
+    /// How long a push waits for Redis before it answers 503, and for its confirmation unless it says otherwise.
     public var pushDeadline: Duration = .seconds(3)
+    /// The longest `deadline_ms` of a push: its request stays open for so long.
+    public var confirmDeadlineMax: Duration = .seconds(30)
+    /// Frames of one node whose writing or acknowledgement is awaited: 100,000 of about 100 bytes are 10 MB. What
+    /// comes beyond is delivered and told as not followed any further.
+    public var receiptsAwaitedMax = 100_000
 
     public init() {}
     public static let standard = Limits()

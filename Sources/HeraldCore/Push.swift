@@ -38,6 +38,16 @@ public struct Message: Hashable, Sendable {
     }
 }
 
+/// How far a push is followed before it is answered. Each level costs more than the one before.
+public enum ConfirmLevel: String, Hashable, Sendable, CaseIterable {
+    /// To the channels of the nodes that hold its targets.
+    case routed
+    /// Into the sockets: the kernel has taken every byte.
+    case written
+    /// To the client, who says so with `ack`.
+    case acked
+}
+
 /// One message with everything it is aimed at.
 public struct Push: Sendable, Equatable {
     public var id: PushID
@@ -46,11 +56,23 @@ public struct Push: Sendable, Equatable {
     public var message: Message
     /// Connections that shall not get it, though a target names them (the sender's own, usually).
     public var exclude: Set<UserKey>
+    public var confirm: ConfirmLevel
+    /// How long after its acceptance it is answered at the latest; nil: `Limits.pushDeadline`.
+    public var deadline: Duration?
 
-    public init(id: PushID, targets: [Target], message: Message, exclude: Set<UserKey> = []) {
+    public init(
+        id: PushID,
+        targets: [Target],
+        message: Message,
+        exclude: Set<UserKey> = [],
+        confirm: ConfirmLevel = .routed,
+        deadline: Duration? = nil
+    ) {
         self.id = id
         self.targets = targets
         self.message = message
         self.exclude = exclude
+        self.confirm = confirm
+        self.deadline = deadline
     }
 }

@@ -11,6 +11,8 @@ public struct ClientFrame: Sendable, Equatable {
         case connect(ConnectRequest)
         case join(RoomID)
         case leave(RoomID)
+        /// The client has this push.
+        case ack(PushID)
         case ping
     }
 
@@ -45,6 +47,7 @@ public struct ClientFrame: Sendable, Equatable {
                 case "connect": body = .connect(try ConnectRequest(from: &reader, limits: limits))
                 case "join": body = .join(try room(&reader))
                 case "leave": body = .leave(try room(&reader))
+                case "ack": body = .ack(try push(&reader))
                 case "ping":
                     try reader.object { reader, _ throws(WireError) in throw reader.unknownField() }
                     body = .ping
@@ -52,7 +55,7 @@ public struct ClientFrame: Sendable, Equatable {
                 }
             }
             guard let body else {
-                throw WireError(.missingField, "asks for nothing: give connect, join, leave or ping")
+                throw WireError(.missingField, "asks for nothing: give connect, join, leave, ack or ping")
             }
             return ClientFrame(id: id, body)
         }
@@ -67,6 +70,7 @@ public struct ClientFrame: Sendable, Equatable {
             case .connect(let request): writer.object("connect") { request.write(to: &$0) }
             case .join(let room): writer.object("join") { $0.member("room", room.description) }
             case .leave(let room): writer.object("leave") { $0.member("room", room.description) }
+            case .ack(let push): writer.object("ack") { $0.member("id", push.description) }
             case .ping: writer.object("ping") { _ in }
             }
         }
@@ -81,6 +85,16 @@ public struct ClientFrame: Sendable, Equatable {
         }
         guard let room else { throw WireError(.missingField, field: "room", "is missing") }
         return room
+    }
+
+    private static func push(_ reader: inout JSONReader) throws(WireError) -> PushID {
+        var push: PushID?
+        try reader.object { reader, name throws(WireError) in
+            guard name == "id" else { throw reader.unknownField() }
+            push = try identifier(&reader, PushID.init)
+        }
+        guard let push else { throw WireError(.missingField, field: "id", "is missing") }
+        return push
     }
 }
 

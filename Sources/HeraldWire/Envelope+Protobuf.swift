@@ -47,6 +47,7 @@ extension Delivery {
         }
         for target in targets { writer.message(6) { target.write(to: &$0) } }
         for key in exclude { writer.message(7) { key.write(to: &$0) } }
+        if let query { writer.message(8) { query.write(to: &$0) } }
     }
 
     fileprivate init(from reader: ProtobufReader) throws(WireError) {
@@ -55,6 +56,7 @@ extension Delivery {
         var message = Message()
         var targets: [Target] = []
         var exclude: [UserKey] = []
+        var query: ReceiptQuery?
         while let (field, value) = try reader.next() {
             switch field {
             case 1: push = try named(value, PushID.init)
@@ -67,11 +69,12 @@ extension Delivery {
             case 5: message.payload = .binary(Array(try octets(value)))
             case 6: if let target = try Target(from: value.message()) { targets.append(target) }
             case 7: exclude.append(try UserKey(from: value.message()))
+            case 8: query = ReceiptQuery(from: try ProtobufNumbers(value.message()))
             default: break
             }
         }
         guard let push else { throw ProtobufReader.broken("a delivery has no push id") }
-        self.init(push: push, message: message, targets: targets, exclude: exclude)
+        self.init(push: push, message: message, targets: targets, exclude: exclude, query: query)
     }
 }
 
@@ -163,7 +166,7 @@ private func octets(_ value: ProtobufReader.Value) throws(WireError) -> UnsafeRa
     return content
 }
 
-private func named<ID>(
+func named<ID>(
     _ value: ProtobufReader.Value,
     _ make: (String) throws(InvalidIdentifier) -> ID
 ) throws(WireError) -> ID {

@@ -34,6 +34,8 @@ public enum PushJSON {
         var targets = TargetList(max: limits.targetsMax)
         var message = Message()
         var exclude: Set<UserKey> = []
+        var confirm = ConfirmLevel.routed
+        var deadline: Duration?
         try reader.object { reader, name throws(WireError) in
             switch name {
             case "users", "keys", "rooms", "all": try targets.read(name, from: &reader)
@@ -50,16 +52,27 @@ public enum PushJSON {
                     exclude.insert(try identifier(&reader, UserKey.init))
                 }
             case "confirm":
-                guard try reader.string() == "routed" else {
-                    throw WireError(.unsupported, "must be \"routed\", the one level there is")
+                guard let level = ConfirmLevel(rawValue: try reader.string()) else {
+                    throw WireError(.unsupported, "must be \"routed\", \"written\" or \"acked\"")
                 }
+                confirm = level
+            case "deadline_ms":
+                let longest = limits.confirmDeadlineMax.wholeMilliseconds
+                deadline = .milliseconds(try reader.integer(in: 1...longest))
             default: throw reader.unknownField()
             }
         }
         guard !targets.list.isEmpty else {
             throw WireError(.noTarget, "names no target: give users, keys, rooms or all")
         }
-        return Push(id: id, targets: targets.list, message: message, exclude: exclude)
+        return Push(
+            id: id,
+            targets: targets.list,
+            message: message,
+            exclude: exclude,
+            confirm: confirm,
+            deadline: deadline
+        )
     }
 
     /// Writes the answer to a push.
@@ -89,6 +102,13 @@ public enum PushJSON {
             writer.member("verdict", verdict.verdict.description)
             if !verdict.nodes.isEmpty { writer.array("nodes") { $0.strings(verdict.nodes) } }
             if !verdict.missed.isEmpty { writer.array("missed") { $0.strings(verdict.missed) } }
+            if let reach = verdict.reach {
+                writer.member("connections", reach.connections)
+                writer.member("written", reach.written)
+                if reach.acked > 0 { writer.member("acked", reach.acked) }
+                if reach.dropped > 0 { writer.member("dropped", reach.dropped) }
+            }
+            if let reason = verdict.reason { writer.member("reason", reason) }
         }
     }
 

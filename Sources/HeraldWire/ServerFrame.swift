@@ -4,8 +4,7 @@ public import HeraldCore
 public enum ServerFrame: Sendable, Equatable {
     /// The session is live: from now on pushes find it.
     case connected(user: UserID, key: ConnectionKey, node: NodeID)
-    /// A push; `room` names the room that it came by, if it was aimed at one.
-    case push(PushID, Message, room: RoomID?)
+    case push(PushFrame)
     /// The request with this id was done.
     case ok(id: UInt64?)
     /// The request with this id was refused, or a frame could not be read (no id).
@@ -23,8 +22,8 @@ public enum ServerFrame: Sendable, Equatable {
                     writer.member("key", key.description)
                     writer.member("node", node.description)
                 }
-            case .push(let id, let message, let room):
-                writer.object("push") { Self.write(id, message, room, to: &$0) }
+            case .push(let push):
+                writer.object("push") { push.write(to: &$0) }
             case .ok(let id):
                 if let id { writer.member("id", id) }
                 writer.object("ok") { _ in }
@@ -41,13 +40,30 @@ public enum ServerFrame: Sendable, Equatable {
         }
         return writer.bytes
     }
+}
 
-    private static func write(_ id: PushID, _ message: Message, _ room: RoomID?, to writer: inout JSONWriter)
-    {
+/// A push as a client is shown it.
+public struct PushFrame: Sendable, Equatable {
+    public var id: PushID
+    public var message: Message
+    /// The room that it came by, if it was aimed at one.
+    public var room: RoomID?
+    /// Whether the client is asked to say that it has it: `{"ack":{"id":…}}`.
+    public var wantsAck: Bool
+
+    public init(id: PushID, message: Message, room: RoomID? = nil, wantsAck: Bool = false) {
+        self.id = id
+        self.message = message
+        self.room = room
+        self.wantsAck = wantsAck
+    }
+
+    fileprivate func write(to writer: inout JSONWriter) {
         writer.member("id", id.description)
         if let event = message.event { writer.member("event", event) }
         if let op = message.op { writer.member("op", op) }
         if let room { writer.member("room", room.description) }
+        if wantsAck { writer.member("ack", true) }
         switch message.payload {
         case .json(let bytes):
             writer.name("data")
@@ -132,19 +148,21 @@ extension ServerFrame {
             var id: PushID?
             var message = Message()
             var room: RoomID?
+            var wantsAck = false
             try reader.object { reader, name throws(WireError) in
                 switch name {
                 case "id": id = try identifier(&reader, PushID.init)
                 case "event": message.event = try reader.string()
                 case "op": message.op = Int32(try reader.integer(in: Int64(Int32.min)...Int64(Int32.max)))
                 case "room": room = try identifier(&reader, RoomID.init)
+                case "ack": wantsAck = try reader.bool()
                 case "data": message.payload = .json(try reader.raw())
                 case "data_base64": message.payload = .binary(try Base64.decode(reader.string()))
                 default: _ = try reader.raw()
                 }
             }
             guard let id else { throw WireError(.missingField, field: "id", "is missing") }
-            return .push(id, message, room: room)
+            return .push(PushFrame(id: id, message: message, room: room, wantsAck: wantsAck))
         }
 
         private static func error(_ reader: inout JSONReader) throws(WireError) -> ServerFrame {

@@ -27,7 +27,7 @@ import Testing
         var machine = Machine(rooms: [])
         expect(machine.frameReceived(hello).words, "ready alice")
         expect(machine.requested(.join(news), "join", max: 10).words, "send 1")
-        expect(machine.frameReceived(.push(push, Message(), room: news)).words, "push p1")
+        expect(machine.frameReceived(.push(PushFrame(id: push, message: Message(), room: news))).words, "push p1")
         expect(machine.frameReceived(.ok(id: 1)).words, "answer join ok")
         expect(machine.frameReceived(.ok(id: 1)).words, "ignore")
         expect(machine.requested(.ping, "ping", max: 10).words, "send 2")

@@ -59,10 +59,10 @@ struct CloudNodeTests {
             #expect(try await phone.push() == "key")
             try await node.push("room", to: [.room(RoomID("news"))])
             #expect(try await phone.push() == "room")
-            guard case .push(_, _, let room) = try await bob.frame() else {
+            guard case .push(let push) = try await bob.frame() else {
                 throw RawClient.Unexpected(event: .end)
             }
-            #expect(try room == RoomID("news"))
+            #expect(try push.room == RoomID("news"))
             try await node.push("all", to: [.everyone])
             for client in [phone, laptop, bob] {
                 #expect(try await client.push() == "all")

@@ -59,18 +59,29 @@ struct HubTests {
         #expect(hub.hub.counts.frames == 1)
     }
 
-    @Test func `a target is missed only when no loop has it`() {
-        let deliveries = [
-            Delivery(
-                push: PushID(fixed: "p"),
-                message: Message(),
-                targets: [.user(UserID(fixed: "a")), .user(UserID(fixed: "b")), .user(UserID(fixed: "c"))]
-            )
-        ]
-        let batch = DeliveryBatch(deliveries, loops: 3)
-        #expect(batch.finish(found: [0]) == 0)
-        #expect(batch.finish(found: []) == 0)
-        #expect(batch.finish(found: [0, 2]) == 1)
+    @Test func `a target is missed only when no loop has it, and who asked is told`() {
+        var batch = Self.batch(of: 3, loops: 3)
+        #expect(batch.finish(found: [0]).count == 0)
+        #expect(batch.finish(found: []).count == 0)
+        let missed = batch.finish(found: [0, 2])
+        #expect(missed.count == 1)
+        #expect(missed.receipts.map(\.sender) == ["logic-1"])
+        #expect(missed.receipts.map(\.receipt) == [Receipt(ticket: 5, target: 1, reach: nil, isFinal: true)])
+        // What a loop had no room for is not said to be nowhere.
+        batch = Self.batch(of: 3, loops: 2)
+        batch.refuse()
+        #expect(batch.finish(found: []).receipts.isEmpty)
+    }
+
+    private static func batch(of targets: Int, loops: Int) -> DeliveryBatch {
+        let delivery = Delivery(
+            push: PushID(fixed: "p"),
+            message: Message(),
+            targets: (0..<targets).map { .user(UserID(fixed: "user\($0)")) },
+            query: ReceiptQuery(ticket: 5, confirm: .routed, patience: .seconds(3))
+        )
+        let envelope = Envelope(sender: "logic-1", deliveries: [delivery])
+        return DeliveryBatch([envelope], loops: loops, at: Moment(milliseconds: 0))
     }
 
     @Test func `a large room goes out in slices, and what is later waits behind it`() {
@@ -183,7 +194,8 @@ private struct Shard: FrameSink {
             targets: targets,
             exclude: exclude.map { UserKey(fixed: $0) }
         )
-        hub.queue.append(DeliveryBatch([delivery], loops: 1))
+        let envelope = Envelope(sender: "logic-1", deliveries: [delivery])
+        hub.queue.append(DeliveryBatch([envelope], loops: 1, at: Moment(milliseconds: 0)))
     }
 
     mutating func deliver(budget: Int = 10_000) -> Bool {
@@ -193,7 +205,7 @@ private struct Shard: FrameSink {
         return isMore
     }
 
-    mutating func send(_ frame: borrowing OutboundFrame, to id: SocketID) -> SendOutcome {
+    mutating func send(_ frame: borrowing OutboundFrame, to id: SocketID, isFollowed: Bool) -> SendOutcome {
         sent.append((id, copy frame))
         return .queued
     }
@@ -205,8 +217,8 @@ private struct Shard: FrameSink {
         sent.filter { $0.socket == Self.socket(slot) }.compactMap { _, frame in
             let bytes = UnsafeRawBufferPointer(start: frame.bytes.base, count: frame.bytes.count)
             let payload = Array(bytes[(bytes[1] < 126 ? 2 : 4)...])
-            guard case .push(let id, _, let room) = try? ServerFrame.decode(payload) else { return nil }
-            return (id.description, room)
+            guard case .push(let push) = try? ServerFrame.decode(payload) else { return nil }
+            return (push.id.description, push.room)
         }
     }
 }

@@ -87,6 +87,9 @@ final class RawClient: Sendable {
         write(bytes)
     }
 
+    /// Leaves what comes to the kernel, until that has no room.
+    func stopsReading() { ClientReader.shared.leave(descriptor) }
+
     /// Ends the connection without a word.
     func cut() { _ = shutdown(descriptor, Int32(SHUT_RDWR)) }
 
@@ -130,8 +133,8 @@ final class RawClient: Sendable {
 
     /// The next push's id; anything else is an error.
     func push() async throws -> String {
-        guard case .push(let id, _, _) = try await frame() else { throw Unexpected(event: .end) }
-        return id.description
+        guard case .push(let push) = try await frame() else { throw Unexpected(event: .end) }
+        return push.id.description
     }
 
     /// The code with which the node closes; frames before it are skipped.
@@ -307,6 +310,8 @@ private final class ClientReader: Sendable {
         var byte: UInt8 = 0
         write(wake, &byte, 1)
     }
+
+    func leave(_ descriptor: Int32) { clients.withLock { $0[descriptor] = nil } }
 
     func forget(_ descriptor: Int32) {
         // Under the lock, as the number may be another client's as soon as it is closed.

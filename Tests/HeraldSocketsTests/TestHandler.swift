@@ -8,6 +8,7 @@ enum TestEvent: Sendable, Equatable {
     case message(SocketID, String)
     case deadline(SocketID)
     case closed(SocketID, CloseCause)
+    case written(SocketID, Int)
     case commands(loop: Int, count: Int)
 }
 
@@ -48,6 +49,7 @@ struct TestHandler: SocketHandler {
         case resume(SocketID)
         case flood(SocketID, frames: Int, bytes: Int)
         case broadcast(String)
+        case follow(SocketID, bytes: Int)
         case close(SocketID, UInt16)
     }
 
@@ -109,6 +111,10 @@ struct TestHandler: SocketHandler {
         log.continuation.yield(.closed(id, cause))
     }
 
+    mutating func framesWritten(_ count: Int, to id: SocketID, sockets: inout SocketTable) {
+        log.continuation.yield(.written(id, count))
+    }
+
     mutating func commandsArrived(_ commands: [Command], sockets: inout SocketTable) {
         for command in commands {
             switch command {
@@ -118,6 +124,9 @@ struct TestHandler: SocketHandler {
             case .broadcast(let text):
                 let frame = OutboundFrame.text(text)
                 for id in open { _ = sockets.send(frame, to: id) }
+            case .follow(let id, let bytes):
+                let frame = OutboundFrame.binary([UInt8](repeating: 7, count: bytes))
+                _ = sockets.send(frame, to: id, isFollowed: true)
             case .flood(let id, let frames, let bytes):
                 let frame = OutboundFrame.binary([UInt8](repeating: 7, count: bytes))
                 for _ in 0..<frames where sockets.send(frame, to: id) != .queued { break }

@@ -69,7 +69,8 @@ struct EnvelopeTests {
         let shown = String(decoding: text, as: UTF8.self)
         for line in [
             #"sender: "logic-1""#, #"event: "order.shipped""#, "op: -7", #"user: "alice""#, #"room: "news""#,
-            "everyone: true", #"session: "cloud-1#7.42""#, "code: 4501",
+            "everyone: true", "confirm: ACKED", "patience_ms: 2950", #"session: "cloud-1#7.42""#,
+            "code: 4501",
         ] {
             #expect(shown.contains(line), "\(line) is not in:\n\(shown)")
         }
@@ -78,6 +79,30 @@ struct EnvelopeTests {
             "protoc met a field that it does not know:\n\(shown)"
         )
         #expect(try Envelope(wire: protoc("--encode=herald.Envelope", input: text)) == envelope)
+    }
+
+    @Test(.timeLimit(.minutes(1))) func `a reply is read back as it is written, by protoc too`() throws {
+        let reply = Reply(
+            node: try NodeID("cloud-1"),
+            receipts: [
+                Receipt(
+                    ticket: 9,
+                    target: 3,
+                    reach: Reach(connections: 4, written: 3, acked: 2, dropped: 1),
+                    isFinal: true
+                ),
+                Receipt(ticket: .max, target: 0, reach: nil, isFinal: true),
+                Receipt(ticket: 1, target: 0, reach: Reach(), isFinal: false),
+            ]
+        )
+        #expect(try Reply(wire: reply.encoded()) == reply)
+        let text = try protoc("--decode=herald.Reply", input: reply.encoded())
+        for line in ["written: 3", "absent: true", "final: true", "ticket: 18446744073709551615"] {
+            #expect(String(decoding: text, as: UTF8.self).contains(line))
+        }
+        #expect(try Reply(wire: protoc("--encode=herald.Reply", input: text)) == reply)
+        for count in 0..<reply.encoded().count { _ = try? Reply(wire: Array(reply.encoded()[..<count])) }
+        #expect(throws: WireError.self) { try Reply(wire: []) }
     }
 
     private func sample() throws -> Envelope {
@@ -95,12 +120,14 @@ struct EnvelopeTests {
                         .user(try UserID("alice")), .key(try UserKey("bob/phone")), .room(try RoomID("news")),
                         .everyone,
                     ],
-                    exclude: [try UserKey("alice/tv")]
+                    exclude: [try UserKey("alice/tv")],
+                    query: ReceiptQuery(ticket: .max, confirm: .acked, patience: .milliseconds(2950))
                 ),
                 Delivery(
                     push: try PushID("p2"),
                     message: Message(op: Int32.max, payload: .binary([0, 255])),
-                    targets: [.user(try UserID("用户"))]
+                    targets: [.user(try UserID("用户"))],
+                    query: ReceiptQuery(ticket: 7, confirm: .routed, patience: .seconds(30))
                 ),
             ],
             closes: [

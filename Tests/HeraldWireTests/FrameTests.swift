@@ -50,12 +50,16 @@ struct FrameTests {
                 node: try NodeID("cloud-1")
             ),
             .push(
-                try PushID("p1"),
-                Message(event: "e", op: -7, payload: .json(Array(#"{"a":[1, 2]}"#.utf8))),
-                room: try RoomID("news")
+                PushFrame(
+                    id: try PushID("p1"),
+                    message: Message(event: "e", op: -7, payload: .json(Array(#"{"a":[1, 2]}"#.utf8))),
+                    room: try RoomID("news")
+                )
             ),
-            .push(try PushID("p2"), Message(payload: .binary([0, 255])), room: nil),
-            .push(try PushID("p3"), Message(), room: nil),
+            .push(
+                PushFrame(id: try PushID("p2"), message: Message(payload: .binary([0, 255])), wantsAck: true)
+            ),
+            .push(PushFrame(id: try PushID("p3"), message: Message())),
             .ok(id: 7), .ok(id: nil), .error(id: nil, code: "bad_json", message: "the \"text\""),
             .pong(id: 3),
         ]
@@ -68,14 +72,19 @@ struct FrameTests {
     }
 
     @Test func `frames look as the README shows them`() throws {
-        let push = ServerFrame.push(
-            try PushID("p1"),
-            Message(event: "order.shipped", op: 1000, payload: .json(Array(#"{"n":1}"#.utf8))),
+        var push = PushFrame(
+            id: try PushID("p1"),
+            message: Message(event: "order.shipped", op: 1000, payload: .json(Array(#"{"n":1}"#.utf8))),
             room: try RoomID("news")
         )
         #expect(
-            String(decoding: push.encoded(), as: UTF8.self)
+            String(decoding: ServerFrame.push(push).encoded(), as: UTF8.self)
                 == #"{"push":{"id":"p1","event":"order.shipped","op":1000,"room":"news","data":{"n":1}}}"#
+        )
+        push = PushFrame(id: push.id, message: Message(), wantsAck: true)
+        #expect(
+            String(decoding: ServerFrame.push(push).encoded(), as: UTF8.self)
+                == #"{"push":{"id":"p1","ack":true}}"#
         )
     }
 

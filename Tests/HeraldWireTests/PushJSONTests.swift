@@ -21,6 +21,11 @@ struct PushJSONTests {
         #expect(push.message.op == 1000)
         #expect(push.message.payload == .json(Array(#"{"n": 1.50, "s":"\u00e9"}"#.utf8)))
         #expect(push.exclude == [try UserKey("alice/tv")])
+        #expect(push.confirm == .routed)
+        #expect(push.deadline == nil)
+        let acked = try decode(#"{"all":true,"confirm":"acked","deadline_ms":30000}"#)
+        #expect(acked.confirm == .acked)
+        #expect(acked.deadline == .seconds(30))
         #expect(try decode(#"{"all":true}"#).targets == [.everyone])
         #expect(try decode(#"{"all":true,"data":null}"#).message.payload == .json(Array("null".utf8)))
         #expect(try decode(#"{"users":["a"],"data_base64":"AAH/"}"#).message.payload == .binary([0, 1, 255]))
@@ -38,7 +43,9 @@ struct PushJSONTests {
         (#"{"all":true,"op":1.5}"#, "wrong_type", "op"), (#"{"all":true,"event":7}"#, "wrong_type", "event"),
         (#"{"all":true,"data":1,"data_base64":""}"#, "conflicting_fields", "data_base64"),
         (#"{"all":true,"data_base64":"?"}"#, "bad_base64", "data_base64"),
-        (#"{"all":true,"confirm":"acked"}"#, "unsupported", "confirm"),
+        (#"{"all":true,"confirm":"read"}"#, "unsupported", "confirm"),
+        (#"{"all":true,"deadline_ms":0}"#, "out_of_range", "deadline_ms"),
+        (#"{"all":true,"deadline_ms":30001}"#, "out_of_range", "deadline_ms"),
         (#"{"users":["a","b","c","d"]}"#, "too_many", "users"),
         (#"{"users":["a","b"],"rooms":["c","d"]}"#, "too_many", "rooms"),
         (#"{"all":true,"exclude":["a"]}"#, "bad_id", "exclude[0]"),

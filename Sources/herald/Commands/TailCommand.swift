@@ -120,7 +120,7 @@ struct TailCommand: AsyncParsableCommand {
             let who = connection.identity
             return ServerFrame.connected(user: who.user, key: who.key, node: who.node).encoded()
         case .push(let push):
-            return ServerFrame.push(push.id, push.message, room: push.room).encoded()
+            return ServerFrame.push(PushFrame(id: push.id, message: push.message, room: push.room)).encoded()
         case .error(let code, let message):
             return ServerFrame.error(id: nil, code: code, message: message).encoded()
         case .away(let reason, let pause):
