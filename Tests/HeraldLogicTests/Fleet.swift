@@ -27,7 +27,7 @@ struct Fleet: Sendable {
     func bind(_ name: String, on lease: Lease, counter: UInt64 = 1) async throws -> Route {
         let session = SessionID(node: lease.node, incarnation: lease.incarnation, counter: counter)
         let outcome = try await table.bind([Bind(name: UserKey(name), session: session)], for: .seconds(120))
-        guard case .bound(let route, _) = outcome[0] else { throw Unbound() }
+        guard case .bound(let route, _, _) = outcome[0] else { throw Unbound() }
         return route
     }
 
