@@ -27,8 +27,21 @@ final class Puppet: Sendable {
     fileprivate let descriptor: Int32
     private let state = Mutex(State())
 
+    /// When what happened to it, as far as it did.
+    struct Times: Sendable {
+        var opened = ContinuousClock.now
+        var connected: ContinuousClock.Instant?
+        var ended: ContinuousClock.Instant?
+    }
+
     private struct State {
-        var phase = Phase.opening
+        var times = Times()
+        var phase = Phase.opening {
+            didSet {
+                if case .connected = phase { times.connected = .now }
+                if phase.isEnd, times.ended == nil { times.ended = .now }
+            }
+        }
         var isMute = false
         var shown: [Shown] = []
         var reader = PuppetReader()
@@ -56,6 +69,7 @@ final class Puppet: Sendable {
 
     var name: String { "\(user)/\(key)" }
     var phase: Phase { state.withLock { $0.phase } }
+    var times: Times { state.withLock { $0.times } }
     var shown: [Shown] { state.withLock { $0.shown } }
     /// It stopped reading and answering without telling anybody.
     var isMute: Bool { state.withLock { $0.isMute } }

@@ -11,6 +11,7 @@ import Testing
         var herald: ProxiedHerald?
         var settled: [Duration] = []
         var namesHeld = 0
+        var (verdicts, codes): ([String: Int], [String: Int]) = ([:], [:])
         for seed in Self.seeds {
             let schedule = Schedule(seed: seed)
             let world = try await taken(herald)
@@ -21,6 +22,8 @@ import Testing
                 wrongs = report.wrongs
                 settled.append(report.settled)
                 namesHeld += report.namesHeld
+                verdicts.merge(report.verdicts, uniquingKeysWith: +)
+                codes.merge(report.closeCodes, uniquingKeysWith: +)
                 if report.settled > Self.slow {
                     Figures.note(
                         "seed \(seed): all laws held after \(report.settled), last: \(report.lastToHold)"
@@ -44,7 +47,10 @@ import Testing
         }
         await herald?.stop()
         Figures.note(
-            "\(settled.count) schedules; laws held after \(Figures.spread(settled)); names held \(namesHeld) times"
+            """
+            \(settled.count) schedules; laws held after \(Figures.spread(settled)); names held \(namesHeld) times; \
+            pushes meanwhile \(verdicts); connections closed \(codes)
+            """
         )
     }
 

@@ -11,6 +11,11 @@ struct ScheduleSighting: Equatable {
         var isLive: Bool
         /// Every push that it was shown.
         var shown: [Shown]
+        /// Milliseconds since the schedule's beginning.
+        var opened = 0
+        var connected: Int?
+        var ended: Int?
+        var closeCode: Int?
     }
 
     struct Shown: Hashable {
@@ -54,6 +59,7 @@ struct ScheduleJudgement: Equatable {
     init(_ sighting: ScheduleSighting) {
         let live = sighting.sockets.filter(\.isLive)
         for socket in sighting.sockets { judgeShown(socket) }
+        for socket in sighting.sockets { judgeEnd(socket, among: sighting.sockets) }
         judgePlaces(sighting, live)
         for probe in sighting.probes { judge(probe, live) }
         judgeRoutes(sighting, live)
@@ -65,6 +71,25 @@ struct ScheduleJudgement: Equatable {
         }
         for shown in socket.shown where !shown.aim.includes(socket.name) {
             never.append("\(socket.name) on \(socket.node) was shown \(shown.id), which is for \(shown.aim)")
+        }
+    }
+
+    /// The user's real connection is never closed as replaced: a newer one replaces it, or one that was perhaps
+    /// accepted later. Connections within a tenth of a second count as equally new.
+    private mutating func judgeEnd(
+        _ socket: ScheduleSighting.Socket,
+        among all: [ScheduleSighting.Socket]
+    ) {
+        guard socket.closeCode == 4501, let ended = socket.ended else { return }
+        let rivals = all.filter { other in
+            guard other.name == socket.name, other != socket else { return false }
+            if other.opened > socket.opened { return other.opened <= ended }
+            return (other.connected ?? .max) > socket.opened - 100
+        }
+        if rivals.isEmpty {
+            never.append(
+                "\(socket.name) on \(socket.node) was the newest, and closed as replaced at \(ended) ms"
+            )
         }
     }
 

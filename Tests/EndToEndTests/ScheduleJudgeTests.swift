@@ -53,6 +53,24 @@ struct ScheduleJudgeTests {
         #expect(judgement.never.isEmpty && judgement.yet.isEmpty, "\(judgement)")
     }
 
+    @Test func `an older connection that is closed as replaced is right`() {
+        var sighting = Self.right
+        sighting.sockets[1].connected = 300
+        sighting.sockets[1].ended = 600
+        sighting.sockets[1].closeCode = 4501
+        sighting.sockets[2].opened = 500
+        #expect(ScheduleJudgement(sighting).never.isEmpty)
+    }
+
+    // It was opened first, and nobody can say when a node that does not answer accepted it.
+    @Test func `a connection that never heard of its acceptance may have been the newer one`() {
+        var sighting = Self.right
+        sighting.sockets[2].opened = 500
+        sighting.sockets[2].ended = 900
+        sighting.sockets[2].closeCode = 4501
+        #expect(ScheduleJudgement(sighting).never.isEmpty)
+    }
+
     @Test(arguments: wrongs)
     func `a wrong one is called wrong`(_ wrong: Wrong) {
         var sighting = Self.right
@@ -74,6 +92,18 @@ struct ScheduleJudgeTests {
             testDescription: "another user's push",
             never: ["alice/phone on cloud-1 was shown 5, which is for user(\"bob\")"]
         ) { $0.sockets[0].shown.append(.init(id: "5", aim: .user("bob"))) },
+        Wrong(
+            testDescription: "the newest connection closed as replaced",
+            never: ["alice/laptop on cloud-3 was the newest, and closed as replaced at 900 ms"],
+            yet: ["alice/laptop is not connected", "alice/laptop is not live, and Redis has cloud-3"]
+        ) { sighting in
+            sighting.sockets[1].connected = 300
+            sighting.sockets[2].opened = 500
+            sighting.sockets[2].isLive = false
+            sighting.sockets[2].ended = 900
+            sighting.sockets[2].closeCode = 4501
+            sighting.probes[1].verdict = "offline"
+        },
         Wrong(
             testDescription: "an orphan: connected, and judged offline",
             yet: ["key(\"alice/phone\") is offline, and live is: alice/phone on cloud-1"]

@@ -16,6 +16,9 @@ final class ScheduleRun {
         var lastToHold: [String]
         /// Nodes that ended because their name was still held, and were started again.
         var namesHeld: Int
+        /// What pushes were answered while the faults were there, and how connections ended.
+        var verdicts: [String: Int]
+        var closeCodes: [String: Int]
     }
 
     private struct Device {
@@ -31,11 +34,13 @@ final class ScheduleRun {
     private let schedule: Schedule
     private var devices: [Device]
     private var sockets: [(puppet: Puppet, node: Int)] = []
+    private var began = ContinuousClock.now
     private var killed: Set<Int> = []
     private var redis = RedisState.up
     private var never: [String] = []
     private var namesHeld = 0
     private var lastToHold: [String] = []
+    private var verdicts: [String: Int] = [:]
 
     private enum RedisState { case up, frozen, down }
 
@@ -55,10 +60,10 @@ final class ScheduleRun {
 
     func run() async throws -> Report {
         try RedisWire(port: herald.redis.port).ask("SAVE")
-        try await withThrowingTaskGroup(of: Void.self) { pushes in
-            let start = ContinuousClock.now
+        began = .now
+        try await withThrowingTaskGroup(of: String.self) { pushes in
             for step in schedule.steps {
-                let moment = start + .milliseconds(step.milliseconds)
+                let moment = began + .milliseconds(step.milliseconds)
                 try await eventually("the step's moment", within: .seconds(60), every: .milliseconds(5)) {
                     try await lookAfterAll()
                     return .now >= moment
@@ -66,13 +71,15 @@ final class ScheduleRun {
                 if case .push(let device) = step.act {
                     let name = schedule.devices[device]
                     let client = herald.pushes
-                    pushes.addTask { _ = await SchedulePush.send(.key(name), through: client) }
+                    pushes.addTask { await SchedulePush.send(.key(name), through: client).verdict }
                 } else {
                     try await perform(step.act)
                 }
             }
             try await liftFaults()
-            try await pushes.waitForAll()
+            for try await verdict in pushes {
+                verdicts[verdict.prefix { $0 != ":" }.description, default: 0] += 1
+            }
         }
         let lifted = ContinuousClock.now
         let wrongs = try await settle()
@@ -81,7 +88,12 @@ final class ScheduleRun {
             wrongs: wrongs + (try await clear()),
             settled: settled,
             lastToHold: lastToHold,
-            namesHeld: namesHeld
+            namesHeld: namesHeld,
+            verdicts: verdicts,
+            closeCodes: Dictionary(
+                sockets.compactMap { $0.puppet.closeCode }.map { ("\($0)", 1) },
+                uniquingKeysWith: +
+            )
         )
     }
 
@@ -238,12 +250,20 @@ final class ScheduleRun {
                     name: socket.puppet.name,
                     node: herald.nodes[socket.node].program.name,
                     isLive: socket.puppet.isLive,
-                    shown: socket.puppet.shown.map { .init(id: $0.id, aim: SchedulePush.aim(of: $0.event)) }
+                    shown: socket.puppet.shown.map { .init(id: $0.id, aim: SchedulePush.aim(of: $0.event)) },
+                    opened: milliseconds(socket.puppet.times.opened),
+                    connected: socket.puppet.times.connected.map(milliseconds),
+                    ended: socket.puppet.times.ended.map(milliseconds),
+                    closeCode: socket.puppet.closeCode
                 )
             },
             probes: probes,
             routes: try routes()
         )
+    }
+
+    private func milliseconds(_ moment: ContinuousClock.Instant) -> Int {
+        Int((moment - began) / .milliseconds(1))
     }
 
     private func routes() throws -> [String: String] {
