@@ -19,15 +19,19 @@ struct TableUnderTest: Sendable {
     let forget: @Sendable () async throws -> Void
 }
 
-func withTable(_ kind: Kind, _ body: @Sendable (TableUnderTest) async throws -> Void) async throws {
+func withTable(
+    _ kind: Kind,
+    _ rules: PresenceRules = .standard,
+    _ body: @Sendable (TableUnderTest) async throws -> Void
+) async throws {
     switch kind {
     case .memory:
-        let table = MemoryRouteTable()
+        let table = MemoryRouteTable(rules: rules)
         try await body(
             TableUnderTest(table: table, pass: { table.advance(by: $0) }, forget: { table.forget() })
         )
     case .redis:
-        try await withRedisTable { table, link in
+        try await withRedisTable(rules) { table, link in
             try await body(
                 TableUnderTest(
                     table: table,
@@ -39,10 +43,13 @@ func withTable(_ kind: Kind, _ body: @Sendable (TableUnderTest) async throws -> 
     }
 }
 
-func withRedisTable(_ body: @Sendable (RedisRouteTable, RedisLink) async throws -> Void) async throws {
+func withRedisTable(
+    _ rules: PresenceRules = .standard,
+    _ body: @Sendable (RedisRouteTable, RedisLink) async throws -> Void
+) async throws {
     try await OwnRedis.with { redis async throws in
         try await withLink(to: redis.url) { link async throws in
-            try await body(RedisRouteTable(link: link), link)
+            try await body(RedisRouteTable(link: link, rules: rules), link)
         }
     }
 }
@@ -79,7 +86,7 @@ extension RouteTable {
         _ bind: Bind,
         for duration: Duration = .seconds(60)
     ) async throws -> (Route, replaced: SessionID?) {
-        guard case .bound(let route, let replaced) = try await self.bind([bind], for: duration)[0] else {
+        guard case .bound(let route, let replaced, _) = try await self.bind([bind], for: duration)[0] else {
             throw NotBound()
         }
         return (route, replaced)
@@ -87,6 +94,22 @@ extension RouteTable {
 
     func routes(of user: String) async throws -> [Route] {
         try await look(up: Lookup(users: [UserID(user)])).users[0]
+    }
+}
+
+extension PresenceRules {
+    /// As they are without presence events.
+    static var silent: PresenceRules {
+        var rules = PresenceRules.standard
+        rules.eventsAreWritten = false
+        return rules
+    }
+
+    static func limited(to connections: Int, _ whenFull: WhenFull) -> PresenceRules {
+        var rules = PresenceRules.standard
+        rules.connectionsPerUserMax = connections
+        rules.whenFull = whenFull
+        return rules
     }
 }
 

@@ -8,11 +8,12 @@ import Testing
 @Suite(.serialized, .timeLimit(.minutes(1)))
 struct KeyRecordTests {
     /// Sequences of ten commands over one key, four hundred a seed; a failure names the seed.
-    @Test(arguments: 1...4)
-    func `the scripts as a value and in Redis decide alike`(seed: Int) async throws {
+    @Test(arguments: 1...4, [false, true])
+    func `the scripts as a value and in Redis decide alike`(seed: Int, withEvents: Bool) async throws {
         try await OwnRedis.with { redis async throws in
             try await withLink(to: redis.url) { link async throws in
                 var dice = CommandSchedule(seed: UInt64(seed))
+                dice.writesEvents = withEvents
                 for round in 0..<400 { try await run(round, &dice, link) }
             }
         }
@@ -26,7 +27,7 @@ struct KeyRecordTests {
         var steps: [CommandSchedule.Step] = []
         if dice.roll(2) == 0 { steps.append(.put(try dice.mapping(name, around: start))) }
         for _ in 0..<10 { steps.append(try dice.step(name, around: start)) }
-        let replies = try await link.send(steps.map { $0.command })
+        let replies = try await link.send(steps.map { $0.command(writesEvents: dice.writesEvents) })
         let end = RedisTime(milliseconds: UInt64(try await redisMilliseconds(link)))
         var early = KeyRecord()
         var late = KeyRecord()
@@ -42,11 +43,10 @@ struct KeyRecordTests {
             )
         }
         let text = try await link.send(RedisCommand("HGET", .text("herald:user:{\(name.user)}"), "phone"))
-        if case .string(let bytes) = text {
-            let route = RouteText.route(name, bytes)
-            #expect(route?.session == early.stored?.session)
-            #expect((early.stored?.epoch ?? Epoch(0)) <= (route?.epoch ?? Epoch(0)))
-            #expect((route?.epoch ?? Epoch(.max)) <= (late.stored?.epoch ?? Epoch(0)))
+        if case .string(let bytes) = text, let route = RouteText.route(name, bytes) {
+            #expect(route.session == early.stored?.session)
+            #expect((early.stored?.epoch ?? Epoch(0)) <= route.epoch)
+            #expect(route.epoch <= (late.stored?.epoch ?? Epoch(0)))
         } else {
             #expect(early.stored == nil)
         }
@@ -56,6 +56,7 @@ struct KeyRecordTests {
 /// Random commands, replayable by a seed.
 struct CommandSchedule {
     private var state: UInt64
+    var writesEvents = false
 
     init(seed: UInt64) { state = seed &* 0x9E37_79B9_7F4A_7C15 }
 
@@ -123,7 +124,7 @@ extension CommandSchedule {
             case .null: self = .refused
             case .integer(let number): self = .number(number)
             case .array(let words):
-                guard words.count == 3, let epoch = words[0].number, let replaced = words[2].text else {
+                guard words.count == 4, let epoch = words[0].number, let replaced = words[2].text else {
                     return nil
                 }
                 self = .bound(epoch: epoch, replaced: replaced)
@@ -153,34 +154,44 @@ extension CommandSchedule {
 }
 
 extension CommandSchedule.Step {
-    private static func hash(_ name: UserKey) -> String { "herald:user:{\(name.user)}" }
+    private static func keys(_ name: UserKey, writesEvents: Bool) -> [String] {
+        let keys = RedisKeys()
+        return [keys.user(name.user)]
+            + (writesEvents ? keys.presence(PresencePartition.of(name.user)) : [])
+    }
 
-    var command: RedisCommand {
+    private static func words(_ name: UserKey) -> [RedisArgument] {
+        [.text(name.user.description), .text(name.key.description)]
+    }
+
+    func command(writesEvents: Bool) -> RedisCommand {
         let ttl = RedisArgument.integer(CommandSchedule.ttl.wholeMilliseconds)
         switch self {
         case .put(let route):
             let text = "\(route.session) \(route.epoch) \(route.expires)"
-            return RedisCommand("HSET", .text(Self.hash(route.name)), "phone", .text(text))
+            return RedisCommand("HSET", .text(RedisKeys().user(route.name.user)), "phone", .text(text))
         case .bind(let bind, let accepted):
             let session = bind.session
             return RedisScript.routeBind.call(
-                keys: [Self.hash(bind.name)],
-                [
-                    "phone", .text("\(session.node)"), .text("\(session.incarnation)"),
+                keys: Self.keys(bind.name, writesEvents: writesEvents),
+                Self.words(bind.name) + [
+                    .text("\(session.node)"), .text("\(session.incarnation)"),
                     .text("\(session.counter)"), ttl,
                     .integer(Int64(accepted?.lowerBound.milliseconds ?? 0)),
-                    .integer(Int64(accepted?.upperBound.milliseconds ?? 0)),
+                    .integer(Int64(accepted?.upperBound.milliseconds ?? 0)), 0, 0, 100,
                 ]
             )
         case .renew(let route):
             return RedisScript.routeRenew.call(
-                keys: [Self.hash(route.name)],
-                ["phone", .text("\(route.session)"), .text("\(route.epoch)"), ttl]
+                keys: Self.keys(route.name, writesEvents: writesEvents),
+                Self.words(route.name) + [.text("\(route.session)"), .text("\(route.epoch)"), ttl, 0, 100]
             )
         case .unbind(let route):
             return RedisScript.routeUnbind.call(
-                keys: [Self.hash(route.name)],
-                ["phone", .text("\(route.session)"), .text("\(route.epoch)")]
+                keys: Self.keys(route.name, writesEvents: writesEvents),
+                Self.words(route.name) + [
+                    .text("\(route.session)"), .text("\(route.epoch)"), 5000, "closed", 100,
+                ]
             )
         }
     }
@@ -192,8 +203,8 @@ extension CommandSchedule.Step {
             return .number(1)
         case .bind(let bind, let accepted):
             switch record.bind(bind, accepted: accepted, for: CommandSchedule.ttl, at: now) {
-            case .refused, .unusable: return .refused
-            case .bound(let route, let replaced):
+            case .refused, .full, .unusable: return .refused
+            case .bound(let route, let replaced, _):
                 let epoch = Int64(route.epoch.number)
                 return .bound(epoch: epoch, replaced: replaced?.description ?? "")
             }

@@ -14,6 +14,7 @@ public final class MemoryRouteTable: RouteTable {
 
     fileprivate struct State {
         var now: RedisTime
+        var rules: PresenceRules
         var isUnavailable = false
         var lookups: [Lookup] = []
         var incarnation: UInt64 = 0
@@ -33,8 +34,12 @@ public final class MemoryRouteTable: RouteTable {
         var names: Set<UserKey> = []
     }
 
-    public init(now: RedisTime = RedisTime(milliseconds: 1_700_000_000_000)) {
-        state = Mutex(State(now: now))
+    /// Of the rules only the limit of connections counts here: events are not written.
+    public init(
+        now: RedisTime = RedisTime(milliseconds: 1_700_000_000_000),
+        rules: PresenceRules = .standard
+    ) {
+        state = Mutex(State(now: now, rules: rules))
     }
 
     /// Redis's clock.
@@ -222,11 +227,38 @@ extension MemoryRouteTable.State {
         let age = UInt64(max(0, bind.age.wholeMilliseconds))
         let accepted = RedisTime(milliseconds: now.milliseconds - min(age, now.milliseconds))
         let now = now
-        return decide(bind.name) { $0.bind(bind, accepted: accepted...accepted, for: duration, at: now) }
+        var evicted: [Route] = []
+        if KeyRecord(users[bind.name.user]?[bind.name.key]).held(at: now) == nil {
+            let crowd = crowd(around: bind.name)
+            if !crowd.isEmpty, rules.whenFull == .refuseNewest { return .full }
+            evicted = Array(crowd.prefix(max(0, crowd.count - rules.connectionsPerUserMax + 1)))
+        }
+        for route in evicted { remove(route.name) }
+        let outcome = decide(bind.name) {
+            $0.bind(bind, accepted: accepted...accepted, for: duration, at: now)
+        }
+        guard case .bound(let route, let replaced, _) = outcome else { return outcome }
+        return .bound(route, replaced: replaced, evicted: evicted)
+    }
+
+    /// The mappings of a user's other keys, oldest first, when they are as many as one may have: then those of dead
+    /// nodes go before they are counted.
+    private mutating func crowd(around name: UserKey) -> [Route] {
+        guard rules.connectionsPerUserMax > 0 else { return [] }
+        let valid = (users[name.user] ?? [:]).values.filter { $0.expires > now && $0.name != name }
+        guard valid.count >= rules.connectionsPerUserMax else { return [] }
+        for route in valid where !isValid(route) { remove(route.name) }
+        let live = valid.filter { isValid($0) }
+        guard live.count >= rules.connectionsPerUserMax else { return [] }
+        return live.sorted {
+            ($0.epoch, $0.name.key.description) < ($1.epoch, $1.name.key.description)
+        }
     }
 
     fileprivate mutating func renew(_ route: Route, for duration: Duration) -> RenewOutcome {
         let now = now
+        let isHeld = KeyRecord(users[route.name.user]?[route.name.key]).held(at: now) != nil
+        if !isHeld, !crowd(around: route.name).isEmpty { return .refused }
         return decide(route.name) { $0.renew(route, for: duration, at: now) }
     }
 

@@ -35,17 +35,24 @@ extension RedisScript {
     static let nodeRenew = RedisScript(name: "node_renew", source: PackageResources.node_renew_lua)
     static let nodeLeave = RedisScript(name: "node_leave", source: PackageResources.node_leave_lua)
     static let nodesDrop = RedisScript(name: "nodes_drop", source: PackageResources.nodes_drop_lua)
-    static let routeBind = RedisScript(name: "route_bind", source: PackageResources.route_bind_lua)
-    static let routeRenew = RedisScript(name: "route_renew", source: PackageResources.route_renew_lua)
-    static let routeUnbind = RedisScript(name: "route_unbind", source: PackageResources.route_unbind_lua)
-    static let routePrune = RedisScript(name: "route_prune", source: PackageResources.route_prune_lua)
+    static let routeBind = telling("route_bind", PackageResources.route_bind_lua)
+    static let routeRenew = telling("route_renew", PackageResources.route_renew_lua)
+    static let routeUnbind = telling("route_unbind", PackageResources.route_unbind_lua)
+    static let routePrune = telling("route_prune", PackageResources.route_prune_lua)
+    static let presenceSettle = telling("presence_settle", PackageResources.presence_settle_lua)
+    static let presenceWalk = telling("presence_walk", PackageResources.presence_walk_lua)
     static let roomShare = RedisScript(name: "room_share", source: PackageResources.room_share_lua)
     static let roomPrune = RedisScript(name: "room_prune", source: PackageResources.room_prune_lua)
+    static let hold = RedisScript(name: "hold", source: PackageResources.hold_lua)
 
     /// All of them.
     public static let herald: [RedisScript] = [
         nodeRegister, nodeRenew, nodeLeave, nodesDrop, routeBind, routeRenew, routeUnbind, routePrune,
-        roomShare,
-        roomPrune,
+        presenceSettle, presenceWalk, roomShare, roomPrune, hold,
     ]
+
+    /// A script that begins with what `presence.lua` defines.
+    private static func telling(_ name: String, _ source: [UInt8]) -> RedisScript {
+        RedisScript(name: name, source: PackageResources.presence_lua + source)
+    }
 }

@@ -32,6 +32,11 @@ struct NodeLeaseCache: Sendable {
         live = LiveNodes(leases.values)
     }
 
+    /// The lease of an incarnation as it was last read, over or not.
+    func lease(_ node: NodeID, _ incarnation: Incarnation) -> Lease? {
+        leases[node].flatMap { $0.incarnation == incarnation ? $0 : nil }
+    }
+
     /// The lease of a node if it is known to be live.
     func liveLease(_ node: NodeID, at now: RedisTime) -> Lease? {
         leases[node].flatMap { $0.deadline > now ? $0 : nil }

@@ -1,16 +1,30 @@
 import HeraldCore
 
 /// What is over, as it was read: taken out only if it is still the same.
+///
+/// Where events are written nobody prunes the routes that a look-up finds to be over: that would have to be told,
+/// and whoever reads cannot know whether a node is dead or Redis itself was away, so that all leases lapsed at once.
+/// The reaper can, and does it.
 enum Prune {
     case routes(UserID, [RedisArgument])
     case shares(RoomID, [RedisArgument])
     /// Listed nodes whose lease was over then. By score, so that one which comes back at this moment stays.
     case listed(until: RedisTime)
 
+    var isOfRoutes: Bool {
+        switch self {
+        case .routes: true
+        case .shares, .listed: false
+        }
+    }
+
     func command(_ keys: RedisKeys) -> RedisCommand {
         switch self {
         case .routes(let user, let pairs):
-            RedisScript.routePrune.call(keys: [keys.user(user)], pairs)
+            RedisScript.routePrune.call(
+                keys: [keys.user(user)],
+                [.text(user.description), 0, .text(DisconnectReason.lapsed.rawValue)] + pairs + [0]
+            )
         case .shares(let room, let pairs):
             RedisScript.roomPrune.call(keys: [keys.room(room), keys.roomMembers(room)], pairs)
         case .listed(let time):

@@ -2,7 +2,10 @@ public import HeraldCore
 
 /// The names of everything that Herald keeps in Redis (DESIGN.md §3).
 ///
-/// Braces are Cluster hash tags: what one script touches lies in one slot.
+/// Braces are Cluster hash tags: what one script touches lies in one slot. There is one exception. With presence
+/// events a script touches the user's hash and what belongs to the user's partition, so that an event is written in
+/// the step that makes it true. On one Redis that needs nothing. In a Cluster the partition would have to be the tag
+/// of both, as in `herald:user:{3}:alice`: sixteen slots for all users.
 public struct RedisKeys: Hashable, Sendable {
     /// Goes before every name, so that two systems can share a Redis.
     public let prefix: String
@@ -32,6 +35,25 @@ public struct RedisKeys: Hashable, Sendable {
     }
     /// `cloud-1#7`.
     static func incarnation(of lease: Lease) -> String { "\(lease.node)#\(lease.incarnation)" }
+    /// A stream: the presence events of one partition.
+    public func events(_ partition: Int) -> String { "\(prefix)events:{\(partition)}" }
+    /// A zset: `alice/phone` → when its departure is told.
+    public func held(_ partition: Int) -> String { "\(prefix)held:{\(partition)}" }
+    /// What the indexes of a partition are named after: `herald:on:{3}:cloud-1#7` is a set of `alice/phone`, all that
+    /// have a mapping of that incarnation.
+    public func indexes(_ partition: Int) -> String { "\(prefix)on:{\(partition)}:" }
+    /// A zset: `cloud-1#7` → lease deadline, of each incarnation that may still have an index.
+    public var incarnations: String { prefix + "incarnations" }
+    /// A string: the process that reaps.
+    public var reaper: String { prefix + "reaper" }
+    /// A string: the process that reads the events for a group.
+    public func reader(of group: String) -> String { "\(prefix)events:hold:\(group)" }
+    /// What the hashes of the users are named after.
+    var users: String { prefix + "user:" }
+    /// What a script needs that writes the events of a partition, behind its first key.
+    func presence(_ partition: Int) -> [String] {
+        [events(partition), held(partition), indexes(partition)]
+    }
     /// The channel of a node, `herald:to:{cloud-1}`, or of a process that awaits replies, `herald:reply:{logic-1}`.
     public func channel(to address: BusAddress) -> String {
         switch address {

@@ -18,9 +18,7 @@ extension RedisRouteTable {
         guard !unknown.isEmpty else {
             return await answer(&found, judgedBy: live, at: now)
         }
-        let more = try await send([RedisCommand("TIME")] + unknown.map(leaseCommand))
-        guard let later = RouteText.time(more[0]) else { throw corrupt("TIME", more[0]) }
-        try learn(unknown, more.dropFirst())
+        let later = try await readLeases(of: unknown)
         let known = state.withLock { state in
             found.keepListed { state.cache.liveLease($0, at: later) != nil }
             return state.cache.live
@@ -45,6 +43,14 @@ extension RedisRouteTable {
         if lookup.everyone { commands.append(RedisCommand("ZRANGE", .text(keys.nodes), 0, -1, "WITHSCORES")) }
         for node in due { commands.append(leaseCommand(node)) }
         return commands
+    }
+
+    /// Reads the leases of these nodes anew, and Redis's clock with them.
+    func readLeases(of nodes: [NodeID]) async throws(RouteTableError) -> RedisTime {
+        let replies = try await send([RedisCommand("TIME")] + nodes.map(leaseCommand))
+        guard let time = RouteText.time(replies[0]) else { throw corrupt("TIME", replies[0]) }
+        try learn(nodes, replies.dropFirst())
+        return time
     }
 
     private func leaseCommand(_ node: NodeID) -> RedisCommand {
@@ -76,7 +82,8 @@ extension RedisRouteTable {
         judgedBy live: LiveNodes,
         at now: RedisTime
     ) async -> LookupAnswer {
-        let (answer, prunes) = found.judge(by: live, at: now)
+        let (answer, over) = found.judge(by: live, at: now)
+        let prunes = over.filter { !rules.eventsAreWritten || !$0.isOfRoutes }
         if !prunes.isEmpty {
             do {
                 _ = try await link.send(prunes.map { $0.command(keys) })

@@ -79,15 +79,22 @@ extension RedisRouteTable {
         let replies = try await send([
             RedisScript.nodeLeave.call(keys: [keys.node(lease.node)], [.text(lease.incarnation.description)])
         ])
-        guard case .integer(let wasOurs) = replies[0] else {
+        guard case .integer(let left) = replies[0] else {
             throw corrupt("leave of \(lease.node)", replies[0])
         }
         state.withLock { $0.cache.learn([(lease.node, nil)]) }
-        guard wasOurs == 1 else { return }
+        guard left > 0 else { return }
         let deadline = RedisArgument.integer(Int64(lease.deadline.milliseconds))
-        let drop = RedisScript.nodesDrop.call(keys: [keys.nodes], [.text(lease.node.description), deadline])
+        var commands = [
+            RedisScript.nodesDrop.call(keys: [keys.nodes], [.text(lease.node.description), deadline])
+        ]
+        if rules.eventsAreWritten {
+            // Whom the node did not take leave of may be back within the grace, as after any departure.
+            let end = RedisTime(milliseconds: UInt64(clamping: left)) + rules.grace
+            commands.append(listing(lease, until: end))
+        }
         // What stays in the list names a node without a lease, which every reader sees.
-        _ = try? await link.send([drop])
+        _ = try? await link.send(commands)
     }
 
     public func nodes() async throws(RouteTableError) -> [NodeRecord] {
@@ -124,16 +131,26 @@ extension RedisRouteTable {
         note(RedisTime(milliseconds: lease.deadline.milliseconds &- milliseconds), asked: asked)
         state.withLock { $0.cache.learn([(lease.node, lease)]) }
         let deadline = RedisArgument.integer(Int64(lease.deadline.milliseconds))
+        var commands = [RedisCommand("ZADD", .text(keys.nodes), deadline, .text(lease.node.description))]
+        if rules.eventsAreWritten { commands.append(listing(lease, until: lease.deadline)) }
         do {
-            try await link.send(
-                RedisCommand("ZADD", .text(keys.nodes), deadline, .text(lease.node.description))
-            )
+            for case .error(let error) in try await link.send(commands) { throw error }
         } catch {
             logger.warning(
                 "node is not on the list yet",
                 metadata: ["node": "\(lease.node)", "reason": "\(error)"]
             )
         }
+    }
+
+    /// Lets the reaper know of an incarnation.
+    private func listing(_ lease: Lease, until end: RedisTime) -> RedisCommand {
+        RedisCommand(
+            "ZADD",
+            .text(keys.incarnations),
+            .integer(Int64(clamping: end.milliseconds)),
+            .text(RedisKeys.incarnation(of: lease))
+        )
     }
 
     private func sendRepeatedly(

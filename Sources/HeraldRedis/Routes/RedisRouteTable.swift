@@ -17,6 +17,8 @@ import Synchronization
 public final class RedisRouteTable: RouteTable {
     let link: RedisLink
     let keys: RedisKeys
+    let rules: PresenceRules
+    let leaseTTL: Duration
     let logger: Logger
     let state = Mutex(State())
 
@@ -25,18 +27,43 @@ public final class RedisRouteTable: RouteTable {
         var clock = RedisClockEstimate()
         /// The last incarnation that each node registered here was given; usually one node.
         var given: [NodeID: Incarnation] = [:]
+        var presence = PresenceCounts()
     }
 
-    /// A table over a link that somebody else runs. The prefix goes before every key's name.
+    /// What was decided about users' connections through this table.
+    public struct PresenceCounts: Hashable, Sendable {
+        /// Keys that were back within their grace, so that nothing was told of them.
+        public var returns: UInt64 = 0
+        /// Connections that lost their mapping because their user has too many.
+        public var evicted: UInt64 = 0
+        /// Mappings of dead nodes that were ended because they took a user's room.
+        public var ghostsPruned: UInt64 = 0
+    }
+
+    /// A table over a link that somebody else runs.
+    ///
+    /// - Parameters:
+    ///   - link: carries the commands; may be shared.
+    ///   - prefix: goes before every key's name.
+    ///   - rules: the same for all processes of a system, those that only look up included.
+    ///   - leaseTTL: how long the nodes' leases live without renewal.
+    ///   - logger: hears of keys that are not Herald's.
     public init(
         link: RedisLink,
         prefix: String = "herald:",
+        rules: PresenceRules = .standard,
+        leaseTTL: Duration = Limits.standard.leaseTTL,
         logger: Logger = Logger(label: "herald.routes")
     ) {
         self.link = link
         keys = RedisKeys(prefix: prefix)
+        self.rules = rules
+        self.leaseTTL = leaseTTL
         self.logger = logger
     }
+
+    /// What was decided about users' connections so far. May be asked from anywhere.
+    public var presence: PresenceCounts { state.withLock { $0.presence } }
 
     // MARK: Routes
 
@@ -44,21 +71,25 @@ public final class RedisRouteTable: RouteTable {
         _ binds: [Bind],
         for duration: Duration
     ) async throws(RouteTableError) -> [BindOutcome] {
-        let milliseconds = RedisArgument.integer(duration.wholeMilliseconds)
         let connection = link.status.connections
         let clock = try await clock(of: connection)
-        let commands = binds.map { bind in
+        func command(_ bind: Bind, makesRoom: Bool) -> RedisCommand {
             RedisScript.routeBind.call(
-                keys: [keys.user(bind.name.user)],
+                keys: scriptKeys(bind.name.user),
                 [
-                    .text(bind.name.key.description), .text(bind.session.node.description),
-                    .text(bind.session.incarnation.description), .text(String(bind.session.counter)),
-                    milliseconds, Self.accepted(clock?.lowerBound, bind.age),
-                    Self.accepted(clock?.upperBound, bind.age),
+                    .text(bind.name.user.description), .text(bind.name.key.description),
+                    .text(bind.session.node.description), .text(bind.session.incarnation.description),
+                    .text(String(bind.session.counter)), .integer(duration.wholeMilliseconds),
+                    Self.accepted(clock?.lowerBound, bind.age), Self.accepted(clock?.upperBound, bind.age),
+                    .integer(Int64(rules.connectionsPerUserMax)), makesRoom ? 1 : 0, eventsKept,
                 ]
             )
         }
-        let replies = try await send(commands)
+        var replies = try await send(binds.map { command($0, makesRoom: false) })
+        let makesRoom = rules.whenFull == .closeOldest
+        try await makeRoom(for: binds.map(\.name.user), in: &replies, asksAgain: makesRoom) { index in
+            command(binds[index], makesRoom: makesRoom)
+        }
         var outcomes: [BindOutcome] = []
         outcomes.reserveCapacity(replies.count)
         for (bind, reply) in zip(binds, replies) { outcomes.append(try outcome(of: bind, reply)) }
@@ -90,8 +121,9 @@ public final class RedisRouteTable: RouteTable {
         case .null:
             return .refused
         case .array(let words):
-            guard words.count == 3, let epoch = words[0].number, let expires = words[1].number,
-                let replaced = words[2].text
+            if FullUser(bind.name.user, reply) != nil { return .full }
+            guard words.count >= 4, let epoch = words[0].number, let expires = words[1].number,
+                let replaced = words[2].text, let returns = words[3].number
             else { throw corrupt("bind of \(bind.name)", reply) }
             let route = Route(
                 name: bind.name,
@@ -99,7 +131,12 @@ public final class RedisRouteTable: RouteTable {
                 epoch: Epoch(UInt64(clamping: epoch)),
                 expires: RedisTime(milliseconds: UInt64(clamping: expires))
             )
-            return .bound(route, replaced: SessionID(replaced))
+            let evicted = CountedMapping.read(bind.name.user, words.dropFirst(4)).map(\.route)
+            state.withLock { state in
+                state.presence.returns += UInt64(clamping: returns)
+                state.presence.evicted += UInt64(evicted.count)
+            }
+            return .bound(route, replaced: SessionID(replaced), evicted: evicted)
         case .error(let error) where isForeign(error, bind.name):
             return .unusable
         case .string, .status, .integer, .error:
@@ -111,18 +148,21 @@ public final class RedisRouteTable: RouteTable {
         _ routes: [Route],
         for duration: Duration
     ) async throws(RouteTableError) -> [RenewOutcome] {
-        let milliseconds = RedisArgument.integer(duration.wholeMilliseconds)
-        let replies = try await send(
-            routes.map { route in
-                RedisScript.routeRenew.call(
-                    keys: [keys.user(route.name.user)],
-                    [
-                        .text(route.name.key.description), .text(route.session.description),
-                        .text(route.epoch.description), milliseconds,
-                    ]
-                )
-            }
-        )
+        func command(_ route: Route) -> RedisCommand {
+            RedisScript.routeRenew.call(
+                keys: scriptKeys(route.name.user),
+                [
+                    .text(route.name.user.description), .text(route.name.key.description),
+                    .text(route.session.description), .text(route.epoch.description),
+                    .integer(duration.wholeMilliseconds), .integer(Int64(rules.connectionsPerUserMax)),
+                    eventsKept,
+                ]
+            )
+        }
+        var replies = try await send(routes.map(command))
+        try await makeRoom(for: routes.map(\.name.user), in: &replies, asksAgain: false) { index in
+            command(routes[index])
+        }
         var outcomes: [RenewOutcome] = []
         outcomes.reserveCapacity(replies.count)
         for (route, reply) in zip(routes, replies) {
@@ -130,6 +170,8 @@ public final class RedisRouteTable: RouteTable {
             case .integer(let expires):
                 outcomes.append(.renewed(expires: RedisTime(milliseconds: UInt64(clamping: expires))))
             case .null:
+                outcomes.append(.refused)
+            case .array where FullUser(route.name.user, reply) != nil:
                 outcomes.append(.refused)
             case .error(let error) where isForeign(error, route.name):
                 outcomes.append(.unusable)
@@ -141,21 +183,23 @@ public final class RedisRouteTable: RouteTable {
     }
 
     public func unbind(_ departures: [Departure]) async throws(RouteTableError) -> [Bool] {
-        let routes = departures.map(\.route)
         let replies = try await send(
-            routes.map { route in
-                RedisScript.routeUnbind.call(
-                    keys: [keys.user(route.name.user)],
+            departures.map { departure in
+                let route = departure.route
+                return RedisScript.routeUnbind.call(
+                    keys: scriptKeys(route.name.user),
                     [
-                        .text(route.name.key.description), .text(route.session.description),
-                        .text(route.epoch.description),
+                        .text(route.name.user.description), .text(route.name.key.description),
+                        .text(route.session.description), .text(route.epoch.description),
+                        .integer(grace(of: departure.reason).wholeMilliseconds),
+                        .text(departure.reason.rawValue), eventsKept,
                     ]
                 )
             }
         )
         var removed: [Bool] = []
         removed.reserveCapacity(replies.count)
-        for (route, reply) in zip(routes, replies) {
+        for (route, reply) in zip(departures.map(\.route), replies) {
             switch reply {
             case .integer(let count):
                 removed.append(count == 1)
@@ -167,11 +211,27 @@ public final class RedisRouteTable: RouteTable {
         }
         return removed
     }
+
+    /// Who was sent away by us does not come back within a moment, as the same.
+    private func grace(of reason: DisconnectReason) -> Duration {
+        switch reason {
+        case .evicted, .kicked: .zero
+        case .closed, .timeout, .slow, .violation, .stopping, .nodeLost, .lapsed: rules.grace
+        }
+    }
 }
 
 // MARK: Asking Redis
 
 extension RedisRouteTable {
+    /// The keys of a script that changes a user's routes. Events are written by whichever gets the keys for it.
+    func scriptKeys(_ user: UserID) -> [String] {
+        guard rules.eventsAreWritten else { return [keys.user(user)] }
+        return [keys.user(user)] + keys.presence(PresencePartition.of(user))
+    }
+
+    var eventsKept: RedisArgument { rules.eventsKept }
+
     /// One turn on the wire.
     func send(_ commands: [RedisCommand]) async throws(RouteTableError) -> [RedisValue] {
         let replies: [RedisValue]
@@ -200,5 +260,12 @@ extension RedisRouteTable {
         let connection = link.status.connections
         let heard = Moment.now
         state.withLock { $0.clock.read(time, asked: asked, heard: heard, connection: connection) }
+    }
+}
+
+extension PresenceRules {
+    /// How many events one partition keeps, as the scripts take it.
+    var eventsKept: RedisArgument {
+        .integer(Int64(max(1, eventsKeptMax / PresencePartition.count)))
     }
 }

@@ -2,7 +2,7 @@
 --
 -- KEYS[1]  herald:node:{cloud-1}, a hash
 -- ARGV[1]  incarnation
--- Reply    1 when it was given back, 0 when it was not this incarnation's
+-- Reply    when it was given back, in milliseconds of Redis's clock; 0 when it was not this incarnation's
 --
 -- The incarnation stays for an hour, so that the next run gets a larger one even within the same millisecond.
 
@@ -12,4 +12,4 @@ local now = time[1] * 1000 + math.floor(time[2] / 1000)
 redis.call('DEL', KEYS[1])
 redis.call('HSET', KEYS[1], 'incarnation', ARGV[1], 'left', string.format('%.0f', now))
 redis.call('PEXPIRE', KEYS[1], 3600000)
-return 1
+return now
