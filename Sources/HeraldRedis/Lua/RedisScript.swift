@@ -43,12 +43,15 @@ extension RedisScript {
     static let presenceWalk = telling("presence_walk", PackageResources.presence_walk_lua)
     static let roomShare = RedisScript(name: "room_share", source: PackageResources.room_share_lua)
     static let roomPrune = RedisScript(name: "room_prune", source: PackageResources.room_prune_lua)
+    static let busPublish = RedisScript(name: "bus_publish", source: PackageResources.bus_publish_lua)
+    static let busProbe = RedisScript(name: "bus_probe", source: PackageResources.bus_probe_lua)
     static let hold = RedisScript(name: "hold", source: PackageResources.hold_lua)
 
     /// All of them.
     public static let herald: [RedisScript] = [
         nodeRegister, nodeRenew, nodeLeave, nodesDrop, routeBind, routeRenew, routeUnbind, routePrune,
         presenceSettle, presenceWalk, roomShare, roomPrune, hold,
+        busPublish, busProbe,
     ]
 
     /// A script that begins with what `presence.lua` defines.

@@ -35,6 +35,10 @@ public struct RedisKeys: Hashable, Sendable {
     }
     /// `cloud-1#7`.
     static func incarnation(of lease: Lease) -> String { "\(lease.node)#\(lease.incarnation)" }
+    /// A stream: the node's last envelopes, for a listener that missed some.
+    public func hop(of node: NodeID) -> String { "\(prefix)hop:{\(node)}" }
+    /// The number of the newest envelope that was published to the node.
+    public func hopNumber(of node: NodeID) -> String { "\(prefix)hop:{\(node)}:number" }
     /// A stream: the presence events of one partition.
     public func events(_ partition: Int) -> String { "\(prefix)events:{\(partition)}" }
     /// A zset: `alice/phone` → when its departure is told.
