@@ -18,6 +18,7 @@ public struct Logic<Table: RouteTable, Channel: Bus, Time: Clock>: Service where
     private let bus: Channel
     private let clock: Time
     private let loops: any EventLoopGroup
+    private let webhooks: (@Sendable () -> WebhookCounters)?
     private let logger: Logger
     private let onListening: @Sendable (Int) async -> Void
 
@@ -28,6 +29,7 @@ public struct Logic<Table: RouteTable, Channel: Bus, Time: Clock>: Service where
     ///   - loops: what the sockets are read on, and the pipeline runs on. One thread serves some 30,000 pushes a
     ///     second with the fewest switches between threads (see `LoopExecutor`), and fewer still when the table
     ///     and the bus live on it too. Not shut down by this.
+    ///   - webhooks: what the process's webhook dispatcher has done, for `/metrics`; nil when there is none.
     ///   - logger: for starts, stops and changes; never a message.
     ///   - onListening: called once with the port, when requests are taken.
     /// - Throws: `LogicError.keyMissing` when other machines could push without a key.
@@ -36,6 +38,7 @@ public struct Logic<Table: RouteTable, Channel: Bus, Time: Clock>: Service where
         routes: Table,
         bus: Channel,
         loops: any EventLoopGroup = MultiThreadedEventLoopGroup.singleton,
+        webhooks: (@Sendable () -> WebhookCounters)? = nil,
         logger: Logger,
         onListening: @escaping @Sendable (_ port: Int) async -> Void = { _ in }
     ) throws(LogicError) where Time == ContinuousClock {
@@ -45,6 +48,7 @@ public struct Logic<Table: RouteTable, Channel: Bus, Time: Clock>: Service where
             bus: bus,
             clock: ContinuousClock(),
             loops: loops,
+            webhooks: webhooks,
             logger: logger,
             onListening: onListening
         )
@@ -56,6 +60,7 @@ public struct Logic<Table: RouteTable, Channel: Bus, Time: Clock>: Service where
     ///   - bus: what carries envelopes to the nodes.
     ///   - clock: what deadlines and durations are measured with.
     ///   - loops: what the sockets are read on, and the pipeline runs on.
+    ///   - webhooks: what the process's webhook dispatcher has done, for `/metrics`; nil when there is none.
     ///   - logger: for starts, stops and changes; never a message.
     ///   - onListening: called once with the port, when requests are taken.
     /// - Throws: `LogicError.keyMissing` when other machines could push without a key.
@@ -65,6 +70,7 @@ public struct Logic<Table: RouteTable, Channel: Bus, Time: Clock>: Service where
         bus: Channel,
         clock: Time,
         loops: any EventLoopGroup = MultiThreadedEventLoopGroup.singleton,
+        webhooks: (@Sendable () -> WebhookCounters)? = nil,
         logger: Logger,
         onListening: @escaping @Sendable (_ port: Int) async -> Void = { _ in }
     ) throws(LogicError) {
@@ -76,6 +82,7 @@ public struct Logic<Table: RouteTable, Channel: Bus, Time: Clock>: Service where
         self.bus = bus
         self.clock = clock
         self.loops = loops
+        self.webhooks = webhooks
         self.logger = logger
         self.onListening = onListening
     }
@@ -130,9 +137,11 @@ public struct Logic<Table: RouteTable, Channel: Bus, Time: Clock>: Service where
         let nodes = NodeController(table: table, limits: configuration.limits) { watch.recentNodes }
         let service = ServiceController(
             obstacles: { watch.obstacles },
-            metrics: {
+            metrics: { [webhooks] in
                 let (done, waiting) = pipeline.counters
-                return MetricsText(pipeline: done, waiting: waiting, requests: requests).text
+                var metrics = MetricsText(pipeline: done, waiting: waiting, requests: requests)
+                if let webhooks { metrics.add(webhooks(), at: WallClock.now) }
+                return metrics.text
             }
         )
         return pushes.endpoints + routes.endpoints + presence.endpoints + nodes.endpoints + service.endpoints

@@ -111,6 +111,28 @@ struct WebhookDispatcherTests {
         }
     }
 
+    @Test func `metrics tell what was done and how far behind it is`() {
+        var counters = WebhookCounters()
+        counters.eventsSent = 7
+        counters.batchesRetried = 2
+        counters.eventsGivenUp = 1
+        counters.isHolding = true
+        counters.oldest = RedisTime(milliseconds: 1000)
+        var metrics = MetricsText(pipeline: PipelineCounters(), waiting: 0, requests: RequestCounters())
+        metrics.add(counters, at: RedisTime(milliseconds: 3500))
+        let lines = Set(metrics.text.split(separator: "\n"))
+        for line in [
+            "events_total 7", "batches_retried_total 2", "events_given_up_total 1", "lag_milliseconds 2500",
+            "holding 1", "gone 0",
+        ] {
+            #expect(lines.contains("herald_logic_webhook_\(line)"))
+        }
+        // An event of a Redis whose clock is ahead is not older than new.
+        counters.oldest = RedisTime(milliseconds: 9000)
+        metrics.add(counters, at: RedisTime(milliseconds: 3500))
+        #expect(metrics.text.contains("webhook_lag_milliseconds 0\n"))
+    }
+
     // MARK: failures
 
     @Test func `a batch that fails in every way comes again as it was, before what follows`() async throws {

@@ -1,6 +1,8 @@
+import Foundation
 import HeraldTesting
 import NIOHTTP1
 import NIOPosix
+import NIOSSL
 import Synchronization
 import Testing
 
@@ -16,6 +18,7 @@ struct WebhookTransportTests {
     private func transport(
         _ url: String,
         allowsPrivate: Bool = true,
+        trustRoots: NIOSSLTrustRoots = .default,
         resolve: (@Sendable (String) async throws -> [IPAddress])? = nil
     ) throws -> HTTPWebhookTransport {
         var configuration = WebhookConfiguration(
@@ -27,6 +30,7 @@ struct WebhookTransportTests {
         return try HTTPWebhookTransport(
             configuration,
             loops: MultiThreadedEventLoopGroup.singleton,
+            trustRoots: trustRoots,
             resolve: resolve ?? { try await SystemResolver.addresses(of: $0) }
         )
     }
@@ -138,6 +142,52 @@ struct WebhookTransportTests {
                 }
                 await receiver.closing()
             }
+        }
+    }
+
+    // MARK: TLS
+
+    @Test func `a certificate has to be of somebody who is trusted, and for the name`() async throws {
+        let folder = FileManager.default.temporaryDirectory.appending(path: "herald-\(UUID())")
+        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+        defer { try? FileManager.default.removeItem(at: folder) }
+        let certificate = folder.appending(path: "certificate.pem").path
+        let key = folder.appending(path: "key.pem").path
+        let openssl = try Spawned([
+            "/usr/bin/openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1",
+            "-nodes", "-days", "2", "-subj", "/CN=test", "-addext", "subjectAltName=DNS:r.example",
+            "-keyout", key, "-out", certificate,
+        ])
+        #expect(openssl.end() == 0)
+        let tls = try NIOSSLContext(
+            configuration: .makeServerConfiguration(
+                certificateChain: NIOSSLCertificate.fromPEMFile(certificate).map { .certificate($0) },
+                privateKey: .privateKey(NIOSSLPrivateKey(file: key, format: .pem))
+            )
+        )
+        let loopback = try #require(IPAddress([127, 0, 0, 1]))
+        try await WebhookReceiver.serving(tls: tls) { receiver, port in
+            let url = "https://r.example:\(port)/"
+            let trusting = try transport(url, trustRoots: .file(certificate)) { _ in [loopback] }
+            defer { trusting.close() }
+            #expect(await trusting.post(Self.request, lane: 0) == .accepted)
+            #expect(await trusting.post(Self.request, lane: 0) == .accepted)
+            #expect(receiver.requests.map(\.connection) == [0, 0])
+            let others = [
+                try transport(url) { _ in [loopback] },
+                try transport("https://other.example:\(port)/", trustRoots: .file(certificate)) { _ in
+                    [loopback]
+                },
+                try transport("https://127.0.0.1:\(port)/", trustRoots: .file(certificate)),
+            ]
+            for other in others {
+                guard case .failed(let reason) = await other.post(Self.request, lane: 0) else {
+                    Issue.record("believed")
+                    continue
+                }
+                #expect(reason.contains("TLS"), "\(reason)")
+            }
+            #expect(receiver.requests.count == 2)
         }
     }
 

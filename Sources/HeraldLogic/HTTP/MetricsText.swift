@@ -21,8 +21,7 @@ struct MetricsText {
         sample("targets_total", pipeline.targetsOffline, label: ("verdict", "offline"))
         sample("targets_total", pipeline.targetsUnreachable, label: ("verdict", "unreachable"))
 
-        family("pushes_waiting", "gauge", "Pushes that wait for their turn.")
-        sample("pushes_waiting", waiting)
+        gauge("pushes_waiting", "Pushes that wait for their turn.", waiting)
         counter("turns_total", "Turns of the pipeline.", pipeline.turns)
         counter(
             "turn_pushes_total",
@@ -42,8 +41,13 @@ struct MetricsText {
         histogram("publish_duration_seconds", "One publish of a turn.", pipeline.publishDuration)
     }
 
-    private mutating func counter(_ name: String, _ help: String, _ value: Int) {
+    mutating func counter(_ name: String, _ help: String, _ value: Int) {
         family(name, "counter", help)
+        sample(name, value)
+    }
+
+    mutating func gauge(_ name: String, _ help: String, _ value: Int) {
+        family(name, "gauge", help)
         sample(name, value)
     }
 

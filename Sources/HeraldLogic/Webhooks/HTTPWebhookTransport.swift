@@ -138,22 +138,21 @@ final class HTTPWebhookTransport: WebhookTransport {
         // An address has no name to be told; its certificate is checked against the address itself.
         let isNumeric = (try? SocketAddress(ipAddress: url.host, port: 0)) != nil
         let hostname = isNumeric ? nil : url.host
-        let channel = try await ClientBootstrap(group: loops)
+        return try await ClientBootstrap(group: loops)
             .connectTimeout(Self.connectTimeout)
             .channelOption(.tcpOption(.tcp_nodelay), value: 1)
-            .channelInitializer { channel in
+            .connect(to: socket) { channel in
                 channel.eventLoop.makeCompletedFuture {
                     let pipeline = channel.pipeline.syncOperations
                     if let tls {
                         try pipeline.addHandler(NIOSSLClientHandler(context: tls, serverHostname: hostname))
                     }
                     try pipeline.addHTTPClientHandlers()
-                    try pipeline.addHandler(WebhookAnswerReader())
+                    let reader = WebhookAnswerReader()
+                    try pipeline.addHandler(reader)
+                    return WebhookConnection(channel, reader)
                 }
             }
-            .connect(to: socket)
-            .get()
-        return WebhookConnection(channel)
     }
 
     private struct Refused: Error, CustomStringConvertible {

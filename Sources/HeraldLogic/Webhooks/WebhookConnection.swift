@@ -15,9 +15,13 @@ struct WebhookExchange: Sendable, Equatable {
 /// One connection to the receiver; one request at a time.
 struct WebhookConnection: Sendable {
     private let channel: any Channel
+    private let reader: NIOLoopBound<WebhookAnswerReader>
 
-    /// `channel`: with HTTP's client handlers and a `WebhookAnswerReader`.
-    init(_ channel: any Channel) { self.channel = channel }
+    /// On the channel's loop. `reader`: in the channel's pipeline, behind HTTP's client handlers.
+    init(_ channel: any Channel, _ reader: WebhookAnswerReader) {
+        self.channel = channel
+        self.reader = NIOLoopBound(reader, eventLoop: channel.eventLoop)
+    }
 
     var isOpen: Bool { channel.isActive }
 
@@ -27,14 +31,10 @@ struct WebhookConnection: Sendable {
     func exchange(_ head: HTTPRequestHead, _ body: [UInt8]) async throws -> WebhookExchange {
         try Task.checkCancellation()
         let answer = channel.eventLoop.makePromise(of: WebhookExchange.self)
-        let channel = channel
+        let (channel, reader) = (channel, reader)
         return try await withTaskCancellationHandler {
             channel.eventLoop.execute {
-                let pipeline = channel.pipeline.syncOperations
-                guard let reader = try? pipeline.handler(type: WebhookAnswerReader.self) else {
-                    return answer.fail(ChannelError.ioOnClosedChannel)
-                }
-                reader.expect(answer)
+                reader.value.expect(answer)
                 channel.write(HTTPClientRequestPart.head(head), promise: nil)
                 channel.write(HTTPClientRequestPart.body(.byteBuffer(ByteBuffer(bytes: body))), promise: nil)
                 channel.writeAndFlush(HTTPClientRequestPart.end(nil), promise: nil)
@@ -58,7 +58,9 @@ final class WebhookAnswerReader: ChannelInboundHandler {
     private var waiting: EventLoopPromise<WebhookExchange>?
     private var exchange: WebhookExchange?
     private var bodyBytes = 0
-    private var failure: any Error = Broken()
+    /// The first error; those that follow from it say less.
+    private var failure: (any Error)?
+    private var isClosed = false
 
     struct Broken: Error, CustomStringConvertible {
         var description: String { "it closed the connection before it had answered" }
@@ -66,6 +68,7 @@ final class WebhookAnswerReader: ChannelInboundHandler {
 
     /// On the loop.
     func expect(_ answer: EventLoopPromise<WebhookExchange>) {
+        guard !isClosed else { return answer.fail(failure ?? Broken()) }
         waiting = answer
         exchange = nil
         bodyBytes = 0
@@ -95,13 +98,14 @@ final class WebhookAnswerReader: ChannelInboundHandler {
     }
 
     func channelInactive(context: ChannelHandlerContext) {
-        waiting?.fail(failure)
+        isClosed = true
+        waiting?.fail(failure ?? Broken())
         waiting = nil
         context.fireChannelInactive()
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
-        failure = error
+        failure = failure ?? error
         context.close(promise: nil)
     }
 
@@ -121,7 +125,7 @@ extension HTTPWebhookTransport {
         case ChannelError.connectTimeout: "it cannot be connected to in time"
         case is ChannelError: "the connection broke"
         case is HTTPParserError: "it does not speak HTTP/1.1"
-        case let error as NIOSSLError: "TLS failed: \(error)"
+        case is NIOSSLError, is NIOSSLExtraError: "TLS failed: \(error)"
         default: "\(error)"
         }
     }
