@@ -331,12 +331,11 @@ struct RouteKeeperStateMachine: ~Copyable {
 
     /// The walk passes a seat: its session is renewed, or carried over to the new incarnation.
     private mutating func renew(_ seat: Int, at now: Moment) {
-        guard seats.isSettled(seat) else { return }
+        guard seats.name(of: seat) != nil else { return }
         var moving = seats.lane(seat)
         moving.lane.renewalDue()
-        moving.isQueued = true
         seats.put(moving, in: seat, at: now)
-        renewals.append(seat)
+        queueIfWanting(seat, at: now)
     }
 
     /// Takes lanes from a queue, and makes at most one call of each kind of what they want.

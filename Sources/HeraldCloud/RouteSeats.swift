@@ -53,9 +53,6 @@ struct RouteSeats: ~Copyable {
         return seat
     }
 
-    /// Whether the key is settled, without making its lane.
-    func isSettled(_ seat: Int) -> Bool { seats[seat].socket != nil }
-
     /// The lane of a taken seat.
     func lane(_ seat: Int) -> Moving {
         if let moving = moving[seat] { return moving }

@@ -73,6 +73,28 @@ struct RouteKeeperStateMachineTests {
         #expect(keeper.calls().map(\.body) == [.bind([keeper.bind(5000, name: "late/phone")])])
     }
 
+    @Test func `a session is renewed also while a call of its key that failed may still happen`() {
+        let keeper = Keeper(renewal: .seconds(2))
+        keeper.claim(1, "user1/phone")
+        _ = keeper.answer(keeper.calls()[0], nil)
+        keeper.wait(.seconds(3))
+        let again = keeper.calls()
+        var bind = keeper.bind(1)
+        bind.age = .seconds(3)
+        #expect(again.map(\.body) == [.bind([bind])])
+        _ = keeper.answer(again[0], .bound([keeper.bound(1)]))
+        var isRenewed = false
+        // Longer than the interval of the walk, shorter than the doubt after a failed call.
+        for _ in 0..<100 where !isRenewed {
+            keeper.wait(.milliseconds(50))
+            for call in keeper.calls() {
+                if case .renew = call.body { isRenewed = true }
+                _ = keeper.answer(call, keeper.yes(call))
+            }
+        }
+        #expect(isRenewed)
+    }
+
     @Test func `each session is renewed once an interval, spread over it`() {
         let keeper = Keeper()
         keeper.connect(400)
@@ -235,12 +257,15 @@ struct RouteKeeperStateMachineTests {
 
 /// A keeper with a clock and a Redis that says yes.
 private final class Keeper {
-    var machine = RouteKeeperStateMachine(.init(node: NodeID(fixed: "cloud-1")))
+    var machine: RouteKeeperStateMachine
     var now = Moment(milliseconds: 0)
     var lease: Lease
     let node = NodeID(fixed: "cloud-1")
 
-    init() {
+    init(renewal: Duration = .seconds(40)) {
+        var settings = RouteKeeperStateMachine.Settings(node: node)
+        settings.renewal = renewal
+        machine = RouteKeeperStateMachine(settings)
         lease = Lease(node: node, incarnation: Incarnation(7), deadline: RedisTime(milliseconds: 1000))
         machine.leaseChanged(lease, at: now)
         wait(.zero)
