@@ -29,12 +29,24 @@ public final class RedisSubscription: Service {
     ///   - loop: lives at least as long as the subscription.
     ///   - receive: called on the loop: it may only hand over.
     /// - Throws: `badConfiguration` when there is no channel or the certificates cannot be used.
-    public init(
+    public convenience init(
         to address: RedisAddress,
         channels: [String],
         options: RedisLinkOptions = RedisLinkOptions(),
         on loop: any EventLoop,
         receive: @escaping @Sendable (RedisSubscriptionEvent) -> Void
+    ) throws(RedisError) {
+        try self.init(to: address, channels: channels, options: options, on: loop, receive: receive) {}
+    }
+
+    /// As the public one; `heard` is called on the loop after each read, whatever it brought.
+    init(
+        to address: RedisAddress,
+        channels: [String],
+        options: RedisLinkOptions,
+        on loop: any EventLoop,
+        receive: @escaping @Sendable (RedisSubscriptionEvent) -> Void,
+        heard: @escaping @Sendable () -> Void
     ) throws(RedisError) {
         guard !channels.isEmpty else { throw RedisError(.badConfiguration, "a subscription needs a channel") }
         connector = try RedisConnector(address: address, options: options, loop: loop)
@@ -43,7 +55,8 @@ public final class RedisSubscription: Service {
             channels: channels,
             options: options,
             loop: loop,
-            receive: receive
+            receive: receive,
+            heard: heard
         )
     }
 
@@ -65,6 +78,9 @@ public final class RedisSubscription: Service {
         }
         await core.stopped()
     }
+
+    /// Gives the present connection up, whatever it looks like, and makes a new one.
+    func rebuild(_ reason: String) { core.rebuild(reason) }
 
     /// How the connection is doing; `ready` means subscribed. The counts of commands stay 0.
     public var status: RedisLinkStatus { core.board.status }

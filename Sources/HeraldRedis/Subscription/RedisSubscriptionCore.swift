@@ -14,6 +14,7 @@ final class RedisSubscriptionCore: RedisConnectionCore, @unchecked Sendable {
     private let loop: any EventLoop
     private let channels: [(name: String, bytes: [UInt8])]
     private let receive: @Sendable (RedisSubscriptionEvent) -> Void
+    private let heard: @Sendable () -> Void
     private let wasReady = Mutex(false)
 
     private var machine: RedisSubscriptionStateMachine
@@ -30,13 +31,15 @@ final class RedisSubscriptionCore: RedisConnectionCore, @unchecked Sendable {
         channels: [String],
         options: RedisLinkOptions,
         loop: any EventLoop,
-        receive: @escaping @Sendable (RedisSubscriptionEvent) -> Void
+        receive: @escaping @Sendable (RedisSubscriptionEvent) -> Void,
+        heard: @escaping @Sendable () -> Void
     ) {
         self.address = address
         self.options = options
         self.loop = loop
         self.channels = channels.map { ($0, Array($0.utf8)) }
         self.receive = receive
+        self.heard = heard
         machine = RedisSubscriptionStateMachine(limits: options.limits, channels: channels.count)
     }
 
@@ -64,6 +67,13 @@ final class RedisSubscriptionCore: RedisConnectionCore, @unchecked Sendable {
             self.timer = nil
             self.connection?.close()
             self.connection = nil
+        }
+    }
+
+    func rebuild(_ reason: String) {
+        loop.execute {
+            guard self.connection != nil else { return }
+            self.lose(RedisError(.timedOut, reason))
         }
     }
 
@@ -120,6 +130,7 @@ final class RedisSubscriptionCore: RedisConnectionCore, @unchecked Sendable {
 
     func readEnded(_ handler: Handler) {
         handOver()
+        if handler === connection { heard() }
         // Whoever heard something pings sooner than he would have given up.
         setTimer()
     }
