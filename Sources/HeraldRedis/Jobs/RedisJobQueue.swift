@@ -1,0 +1,220 @@
+// Jobs in Redis.
+//
+//     herald:jobs:{3}            stream  what waits for a worker or is being worked on; consumer group `workers`
+//     herald:jobs:{3}:job:ID     hash    the job: state, progress, verdicts, tries, fencing number, message
+//     herald:jobs:{3}:steps:ID   hash    step → its targets, until the job is finished
+//     herald:jobs:{3}:due        zset    job → when it is to be queued: scheduled ones, and those between two tries
+//     herald:jobs:{3}:all        zset    job → when it was made
+//     herald:jobs:{3}:STATE      zset    job → since when; `:dead` has the dead letters
+//
+// Every change is one script in one slot, so that a job is always in exactly one state and its claim, its progress
+// and its place in the stream never disagree. The scripts judge by Redis's clock and by the fencing number; what this
+// type adds is the words.
+//
+// Workers ask (`claim`) instead of blocking in XREADGROUP: a blocking read needs a connection of its own for each
+// worker, hands out an entry before it is fenced, and wakes for neither a lapsed claim nor a due time. Asking all
+// eight partitions is one turn on the wire.
+//
+// A job's targets are written before the job, in pieces that each take Redis about a millisecond, under a key that
+// expires; the last script makes the job of it. A writer that dies half-way leaves nothing for long.
+
+public import HeraldCore
+
+/// The job queue in Redis, over a link that somebody else runs.
+public final class RedisJobQueue: JobQueue {
+    let link: RedisLink
+    let keys: RedisKeys
+    let limits: JobLimits
+
+    /// What one command may hold of a job's targets.
+    private static let pieceBytesMax = 256 * 1024
+    /// How long targets wait for their job: several times as long as any body takes to be written.
+    private static let stepsWaitMilliseconds: Int64 = 600_000
+
+    public init(link: RedisLink, prefix: String = "herald:", limits: JobLimits = .standard) {
+        self.link = link
+        keys = RedisKeys(prefix: prefix)
+        self.limits = limits
+    }
+
+    // MARK: Coming in
+
+    public func add(_ job: NewJob) async throws(JobQueueError) -> JobState {
+        let stepsKey = RedisArgument.text(keys.jobSteps(job.id))
+        var bytes = job.message.count
+        var piece: [RedisArgument] = [stepsKey]
+        var pieceBytes = 0
+        var commands: [RedisCommand] = []
+        for (index, targets) in job.steps.enumerated() {
+            let text = JobText.text(targets)
+            bytes += text.utf8.count
+            pieceBytes += text.utf8.count
+            piece += [.integer(Int64(index)), .text(text)]
+            guard pieceBytes >= Self.pieceBytesMax || index == job.steps.count - 1 else { continue }
+            commands.append(RedisCommand("HSET", arguments: piece))
+            commands.append(RedisCommand("PEXPIRE", stepsKey, .integer(Self.stepsWaitMilliseconds)))
+            piece = [stepsKey]
+            pieceBytes = 0
+            if index < job.steps.count - 1 {
+                // One at a time: what others ask for goes in between.
+                _ = try await send(commands)
+                commands = []
+            }
+        }
+        commands.append(
+            RedisScript.jobAdd.call(
+                keys: [keys.jobs(job.id.partition)],
+                [
+                    .text(job.id.description), .bytes(job.message), .integer(Int64(job.steps.count)),
+                    .integer(Int64(job.targetCount)), .integer(Int64(bytes)),
+                    .integer(Int64(job.ratePerSecond)),
+                    .integer(Int64(clamping: job.dueAt?.milliseconds ?? 0)),
+                    .integer(Int64(max(1, limits.jobsMax / JobID.partitionCount))),
+                    .integer(Int64(max(1, limits.bytesMax / JobID.partitionCount))),
+                ]
+            )
+        )
+        let replies = try await send(commands)
+        switch replies[replies.count - 1].text ?? "" {
+        case "jobs": throw .full("as many jobs wait as may")
+        case "bytes": throw .full("the waiting jobs hold as many bytes as they may")
+        case "steps": throw .unavailable("Redis lost a part of the job while it came in")
+        case let text:
+            guard let state = JobState(rawValue: text) else { throw corrupt("job \(job.id)", replies) }
+            return state
+        }
+    }
+
+    // MARK: Workers
+
+    public func claim(by worker: String, limits wanted: [Int]) async throws(JobQueueError) -> [JobClaim] {
+        precondition(wanted.count == JobID.partitionCount, "there is a limit for each partition")
+        let replies = try await send(
+            wanted.enumerated().map { partition, limit in
+                RedisScript.jobClaim.call(
+                    keys: [keys.jobs(partition)],
+                    [
+                        .text(worker), .integer(Int64(limit)),
+                        .integer(limits.claimIdle.wholeMilliseconds), .integer(Int64(limits.triesMax)),
+                        .integer(limits.finishedKept.wholeMilliseconds),
+                        .integer(limits.deadKept.wholeMilliseconds),
+                        .integer(Int64(max(1, limits.finishedMax / JobID.partitionCount))),
+                    ]
+                )
+            }
+        )
+        var claims: [JobClaim] = []
+        for reply in replies {
+            guard let rows = reply.elements else { throw corrupt("a claim", [reply]) }
+            for row in rows { claims.append(try claim(row, worker)) }
+        }
+        return claims
+    }
+
+    private func claim(_ row: RedisValue, _ worker: String) throws(JobQueueError) -> JobClaim {
+        guard let words = row.elements, words.count >= 6, let id = words[0].text.flatMap({ try? JobID($0) }),
+            let fence = words[1].number, let tries = words[2].number, let rate = words[3].number,
+            case .string(let message) = words[4], let step = words[5].number
+        else { throw corrupt("a claimed job", [row]) }
+        let targets = words.count > 6 ? words[6].text.flatMap(JobText.targets) : nil
+        return JobClaim(
+            id: id,
+            worker: worker,
+            fence: UInt64(clamping: fence),
+            tries: Int(clamping: tries),
+            ratePerSecond: Int(clamping: rate),
+            message: message,
+            step: targets.map { JobStep(index: Int(clamping: step), targets: $0) }
+        )
+    }
+
+    public func advance(
+        _ claim: JobClaim,
+        finished: JobProgress?,
+        wantsStep: Bool
+    ) async throws(JobQueueError) -> JobOrder {
+        var arguments: [RedisArgument] = [
+            .text(claim.id.description), .text(String(claim.fence)), .integer(Int64(finished?.step ?? -1)),
+            .integer(Int64(finished?.targets ?? 0)), wantsStep ? 1 : 0,
+        ]
+        for (verdict, count) in finished?.verdicts ?? [:] {
+            arguments += [.text(verdict), .integer(Int64(count))]
+        }
+        let reply = try await call(RedisScript.jobAdvance, claim.id, arguments)
+        let words = reply.elements ?? []
+        switch words.first?.text {
+        case "on": return .carryOn
+        case "done": return .finished
+        case "stop": return .stop(words.last?.text.flatMap(JobState.init(rawValue:)))
+        case "run":
+            guard words.count == 3, let step = words[1].number,
+                let targets = words[2].text.flatMap(JobText.targets)
+            else { throw .corrupt("the targets of the next step of job \(claim.id) are gone") }
+            return .run(JobStep(index: Int(clamping: step), targets: targets))
+        default: throw corrupt("job \(claim.id)", [reply])
+        }
+    }
+
+    public func fail(
+        _ claim: JobClaim,
+        reason: String,
+        pause: Duration?
+    ) async throws(JobQueueError) -> JobState? {
+        try await giveUp(claim, reason, milliseconds: pause.map { max(0, $0.wholeMilliseconds) } ?? -1)
+    }
+
+    public func release(_ claim: JobClaim) async throws(JobQueueError) {
+        _ = try await giveUp(claim, "", milliseconds: -2)
+    }
+
+    private func giveUp(
+        _ claim: JobClaim,
+        _ reason: String,
+        milliseconds: Int64
+    ) async throws(JobQueueError) -> JobState? {
+        let reply = try await call(
+            RedisScript.jobFail,
+            claim.id,
+            [
+                .text(claim.id.description), .text(String(claim.fence)), .integer(milliseconds),
+                .integer(Int64(limits.triesMax)), .text(reason),
+            ]
+        )
+        if case .null = reply { return nil }
+        guard let state = reply.text.flatMap(JobState.init(rawValue:)) else {
+            throw corrupt("job \(claim.id)", [reply])
+        }
+        return state
+    }
+}
+
+// MARK: Asking Redis
+
+extension RedisJobQueue {
+    func call(
+        _ script: RedisScript,
+        _ id: JobID,
+        _ arguments: [RedisArgument]
+    ) async throws(JobQueueError) -> RedisValue {
+        try await send([script.call(keys: [keys.jobs(id.partition)], arguments)])[0]
+    }
+
+    /// One turn on the wire. No reply is an error.
+    func send(_ commands: [RedisCommand]) async throws(JobQueueError) -> [RedisValue] {
+        let replies: [RedisValue]
+        do throws(RedisError) {
+            replies = try await link.send(commands)
+        } catch {
+            throw .unavailable(error.description)
+        }
+        for case .error(let error) in replies {
+            // A key that a script met with is not Herald's, or a script is wrong: neither passes.
+            throw error.isPassing ? .unavailable(error.description) : .corrupt(error.description)
+        }
+        return replies
+    }
+
+    func corrupt(_ what: String, _ replies: [RedisValue]) -> JobQueueError {
+        .corrupt("\(what): \(replies.last?.failure?.description ?? "an answer of another shape")")
+    }
+}
