@@ -105,8 +105,13 @@ extension PresenceRules {
         return rules
     }
 
-    static func limited(to connections: Int, _ whenFull: WhenFull) -> PresenceRules {
+    static func limited(
+        to connections: Int,
+        _ whenFull: WhenFull,
+        grace: Duration = .seconds(5)
+    ) -> PresenceRules {
         var rules = PresenceRules.standard
+        rules.grace = grace
         rules.connectionsPerUserMax = connections
         rules.whenFull = whenFull
         return rules

@@ -22,7 +22,7 @@ struct ReaperStateMachineTests {
         #expect(machine.nextStep(at: at(499)) == .wait(until: at(500)))
         #expect(machine.nextStep(at: at(500)) == .hold)
         machine.holdAnswered(isOurs: true, at: at(500), connection: 1)
-        #expect(machine.isActing)
+        #expect(machine.isActing == true)
         #expect(machine.nextStep(at: at(600)) == .wait(until: at(1000)))
         for time in stride(from: Int64(1000), through: 2000, by: 500) {
             #expect(machine.nextStep(at: at(time)) == .hold)
@@ -42,8 +42,8 @@ struct ReaperStateMachineTests {
             let step = machine.nextStep(at: at(time))
             if time >= 2000 { #expect(step == .work(judges: time >= 20_000), "\(time)") }
         }
-        #expect(machine.isTrusting(at: at(22_000)))
-        #expect(!machine.isTrusting(at: at(22_001)))
+        #expect(machine.isTrusting(at: at(22_000)) == true)
+        #expect(machine.isTrusting(at: at(22_001)) == false)
     }
 
     @Test func `one in standby has the trust when the role comes to it`() {
@@ -53,7 +53,7 @@ struct ReaperStateMachineTests {
         machine.looked(isFree: false, at: at(20_000), connection: 1)
         #expect(machine.nextStep(at: at(20_500)) == .hold)
         machine.holdAnswered(isOurs: false, at: at(20_500), connection: 1)
-        #expect(!machine.isActing)
+        #expect(machine.isActing == false)
         #expect(machine.nextStep(at: at(20_600)) == .wait(until: at(21_000)))
         machine.holdAnswered(isOurs: true, at: at(21_000), connection: 1)
         #expect(machine.nextStep(at: at(21_000)) == .work(judges: true))
@@ -72,7 +72,8 @@ struct ReaperStateMachineTests {
         machine.holdAnswered(isOurs: true, at: at(24_500), connection: 1)
         #expect(machine.nextStep(at: at(24_500)) == .release)
         machine.released(at: at(24_500))
-        #expect(!machine.isActing && !machine.isTrusting(at: at(24_500)))
+        #expect(machine.isActing == false)
+        #expect(machine.isTrusting(at: at(24_500)) == false)
         #expect(machine.nextStep(at: at(25_000)) == .look)
     }
 
@@ -90,9 +91,9 @@ struct ReaperStateMachineTests {
     @Test func `another connection is another Redis until it has answered for as long`() {
         var machine = ReaperStateMachine(Self.rules, at: at(0))
         wait(&machine, from: 0, to: 20_000)
-        #expect(machine.isTrusting(at: at(20_000)))
+        #expect(machine.isTrusting(at: at(20_000)) == true)
         machine.looked(isFree: false, at: at(20_500), connection: 2)
-        #expect(!machine.isTrusting(at: at(20_500)))
+        #expect(machine.isTrusting(at: at(20_500)) == false)
         #expect(machine.nextStep(at: at(21_000)) == .look)
     }
 
@@ -101,7 +102,7 @@ struct ReaperStateMachineTests {
         machine.holdAnswered(isOurs: true, at: at(0), connection: 1)
         machine.holdAnswered(isOurs: false, at: at(500), connection: 1)
         machine.worked(hasMore: true, at: at(600), connection: 1)
-        #expect(!machine.isActing)
+        #expect(machine.isActing == false)
         #expect(machine.nextStep(at: at(600)) == .wait(until: at(1000)))
     }
 }

@@ -7,6 +7,7 @@ struct WalkPlanTests {
     private func at(_ seconds: Int64) -> Moment { Moment(nanoseconds: seconds * 1_000_000_000) }
     private func redis(_ seconds: UInt64) -> RedisTime { RedisTime(milliseconds: seconds * 1000) }
 
+    /// All pages, each answered as the last of its index.
     private func drain(_ plan: inout WalkPlan) -> [WalkPlan.Page] {
         var pages: [WalkPlan.Page] = []
         while let page = plan.next() {
@@ -24,41 +25,53 @@ struct WalkPlanTests {
             redis(60)
         )
         #expect(over.isEmpty && plan.fenced == 1 && plan.hasDead)
-        let first = try #require(plan.next())
-        #expect(first.incarnation == "dead#1" && first.partition == 0 && first.cursor == "0")
-        #expect(first.verdict == .dead(deadline: redis(50)))
-        plan.answered(first, next: "7")
-        let second = try #require(plan.next())
-        #expect(second.partition == 0 && second.cursor == "7")
-        plan.putBack(second)
+        let first = plan.next()
+        let page = WalkPlan.Page(incarnation: "dead#1", partition: 0, verdict: .dead(deadline: redis(50)))
+        #expect(first == page && page.cursor == "0")
+        plan.answered(page, next: "7")
+        let second = plan.next()
+        var next = page
+        next.cursor = "7"
+        #expect(second == next)
+        plan.putBack(next)
         let rest = drain(&plan)
+        #expect(rest.first == next)
         #expect(
             rest.map(\.incarnation) == Array(repeating: "dead#1", count: 16)
                 + Array(repeating: "live#1", count: 16)
         )
         #expect(rest.map(\.partition) == Array(0..<16) + Array(0..<16))
+        #expect(!plan.hasDead)
     }
 
     @Test func `a dead one is looked at now and then for ten minutes, a live one each minute`() {
         var plan = WalkPlan()
-        func listed(_ isLive: Bool) -> [(name: String, deadline: RedisTime, isLive: Bool)] {
-            [("a#1", redis(50), isLive)]
+        /// What there is to walk at a moment, and which names leave the list.
+        func walk(isLive: Bool, at seconds: Int64, _ time: UInt64) -> (pages: [WalkPlan.Page], over: [String])
+        {
+            let over = plan.update([("a#1", redis(50), isLive)], at: at(seconds), redis(time))
+            return (drain(&plan), over)
         }
-        #expect(plan.update(listed(true), at: at(0), redis(40)).isEmpty)
-        #expect(drain(&plan).count == 16)
-        _ = plan.update(listed(true), at: at(59), redis(49))
-        #expect(plan.next() == nil)
-        _ = plan.update(listed(true), at: at(60), redis(49))
-        #expect(plan.next()?.verdict == .live)
-        // It dies in the middle of a walk.
-        _ = plan.update(listed(false), at: at(61), redis(51))
-        #expect(drain(&plan).allSatisfy { $0.verdict == .dead(deadline: redis(50)) })
-        _ = plan.update(listed(false), at: at(90), redis(80))
-        #expect(plan.next() == nil)
-        #expect(plan.update(listed(false), at: at(91), redis(81)).isEmpty)
-        #expect(drain(&plan).count == 16)
-        #expect(plan.update(listed(false), at: at(700), redis(651)) == ["a#1"])
-        // Walked once more, last of all.
-        #expect(drain(&plan).count == 16 && plan.fenced == 1)
+        #expect(walk(isLive: true, at: 0, 40).pages.allSatisfy { $0.verdict == .live })
+        #expect(walk(isLive: true, at: 59, 45).pages.isEmpty)
+        #expect(walk(isLive: true, at: 60, 46).pages.count == 16)
+        let first = walk(isLive: false, at: 61, 51)
+        #expect(first.pages.count == 16 && first.over.isEmpty)
+        #expect(first.pages.allSatisfy { $0.verdict == .dead(deadline: redis(50)) })
+        #expect(walk(isLive: false, at: 90, 80).pages.isEmpty)
+        #expect(walk(isLive: false, at: 91, 81).pages.count == 16)
+        // It is walked once more when it goes.
+        let last = walk(isLive: false, at: 700, 651)
+        #expect(last.pages.count == 16 && last.over == ["a#1"] && plan.fenced == 1)
+    }
+
+    @Test func `one that dies in the middle of a walk is walked as dead`() {
+        var plan = WalkPlan()
+        _ = plan.update([("a#1", redis(50), true)], at: at(0), redis(40))
+        let begun = plan.next()
+        #expect(begun?.verdict == .live)
+        _ = plan.update([("a#1", redis(50), false)], at: at(1), redis(51))
+        let rest = drain(&plan)
+        #expect(rest.count == 16 && rest.allSatisfy { $0.verdict == .dead(deadline: redis(50)) })
     }
 }

@@ -4,7 +4,7 @@
 // not acknowledged is pending to its successor, which reads it again in order and then goes on with what is new.
 //
 // Waiting is asking again each 50 ms, not XREADGROUP BLOCK: a blocked command would hold up everybody else on a link
-// that many share, and a link of its own for it would be one more connection for each process, of which one reads. Sixteen
+// that many share, and a link of its own would be one more connection for each process, of which one reads. Sixteen
 // empty answers cost Redis some 20 µs, so the reader costs it half a thousandth of its time, and an event waits 25 ms
 // on average for a webhook that takes longer.
 
