@@ -33,6 +33,7 @@ let package = Package(
             providers: [.apt(["libhiredis-dev"])]
         ),
         .systemLibrary(name: "CEpoll", path: "Modules/CEpoll"),
+        .systemLibrary(name: "CZlib", path: "Modules/CZlib", providers: [.apt(["zlib1g-dev"])]),
         .systemLibrary(name: "CProcess", path: "Modules/CProcess"),
         .target(name: "HeraldCore", swiftSettings: strict),
         .target(
@@ -72,7 +73,7 @@ let package = Package(
             resources: [.embedInCode("openapi.yaml")],
             swiftSettings: strict
         ),
-        .target(name: "HeraldSockets", dependencies: ["CEpoll"], swiftSettings: strict),
+        .target(name: "HeraldSockets", dependencies: ["CEpoll", "CZlib"], swiftSettings: strict),
         .target(
             name: "HeraldCloud",
             dependencies: [
@@ -125,7 +126,7 @@ let package = Package(
         ),
         .testTarget(
             name: "HeraldSocketsTests",
-            dependencies: ["HeraldSockets", "HeraldTesting", "conformance"],
+            dependencies: ["CZlib", "HeraldSockets", "HeraldTesting", "conformance"],
             exclude: ["clients"],
             swiftSettings: strict
         ),

@@ -39,6 +39,14 @@ extension EventLoop where Handler: ~Copyable {
 
     private mutating func decide(_ index: Int, _ request: consuming HTTPRequestHead) {
         guard !table.slot(index).pointee.flags.contains(.isRefused) else { return refuse(index, .full) }
+        var deflate: (agreement: DeflateAgreement, answer: String)?
+        if request.isUpgrade, let settings = table.deflate?.settings {
+            do throws(RequestRefusal) {
+                deflate = DeflateAgreement.negotiate(try ExtensionOffer.all(in: request), settings)
+            } catch {
+                return refuse(index, error)
+            }
+        }
         request.peer = SocketAddress.peer(table.slot(index).pointee.descriptor)?.peer ?? request.peer
         switch handler.requestReceived(request) {
         case .respond(let answer):
@@ -47,8 +55,9 @@ extension EventLoop where Handler: ~Copyable {
         case .accept(let subprotocol):
             guard request.isUpgrade else { return refuse(index, .webSocketVersion) }
             let agreed = subprotocol.flatMap { request.subprotocols.contains($0) ? $0 : nil }
-            table.enqueue(.raw(UpgradeRequest.answer(request, subprotocol: agreed)), index)
-            table.open(index)
+            let answer = UpgradeRequest.answer(request, subprotocol: agreed, extensions: deflate?.answer)
+            table.enqueue(.raw(answer), index)
+            table.open(index, deflate: deflate?.agreement ?? .none)
             handler.socketOpened(table.slot(index).pointee.id, request: request, sockets: &table)
         }
     }
@@ -70,8 +79,14 @@ extension EventLoop where Handler: ~Copyable {
         let received = UnsafeMutableRawBufferPointer(rebasing: readBuffer[range])
         var span = received.mutableBytes
         var cursor = 0
+        let allowsDeflate = table.slot(index).pointee.deflate.isOn
         while table.slot(index).pointee.lifecycle.isParsing {
-            switch table.slot(index).pointee.reader.next(&span, at: &cursor, limits: frameLimits) {
+            switch table.slot(index).pointee.reader.next(
+                &span,
+                at: &cursor,
+                limits: frameLimits,
+                allowsDeflate: allowsDeflate
+            ) {
             case .needsMore: return
             case .message(let kind, let body):
                 guard table.slot(index).pointee.lifecycle == .open else { continue }
@@ -85,6 +100,9 @@ extension EventLoop where Handler: ~Copyable {
                     from: id,
                     sockets: &table
                 )
+            case .deflated(let kind, let body):
+                guard table.slot(index).pointee.lifecycle == .open else { continue }
+                receiveDeflated(index, kind, bytes(body, index, received))
             case .ping(let body):
                 table.counters.controlFramesIn += 1
                 table.pong(index, bytes(body, index, received))
@@ -97,6 +115,20 @@ extension EventLoop where Handler: ~Copyable {
                 table.violated(index, violation)
             }
         }
+    }
+
+    private mutating func receiveDeflated(
+        _ index: Int,
+        _ kind: MessageKind,
+        _ message: UnsafeRawBufferPointer
+    ) {
+        if let violation = table.inflate(message, kind, index) { return table.violated(index, violation) }
+        guard let bytes = table.deflate?.inflated.bytes else { return }
+        table.counters.messagesIn += 1
+        let id = table.slot(index).pointee.id
+        // Lent for the call: nothing inflates before it has returned.
+        handler.messageReceived(bytes.bytes, kind: kind, from: id, sockets: &table)
+        table.deflate?.trim()
     }
 
     private func bytes(

@@ -35,13 +35,20 @@ struct EventLoop<Handler: SocketHandler & ~Copyable>: ~Copyable {
         epoll: consuming Epoll,
         listener: consuming Listener,
         limits: SocketLimits,
+        deflate: DeflateSettings?,
         mailbox: LoopMailbox<Handler.Command>,
         shared: LoopShared,
         budget: NodeBudget,
         handler: consuming Handler
     ) {
         let now = Self.clock()
-        table = SocketTable(loop: loop, epoll: consume epoll, limits: limits, nowNanoseconds: now)
+        table = SocketTable(
+            loop: loop,
+            epoll: consume epoll,
+            limits: limits,
+            deflate: deflate,
+            nowNanoseconds: now
+        )
         self.handler = handler
         self.listener = consume listener
         self.limits = limits

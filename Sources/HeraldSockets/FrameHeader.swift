@@ -17,12 +17,14 @@ struct FrameHeader: Equatable {
     /// RFC 6455, 5.5.
     static let controlPayloadBytesMax = 125
 
-    // In this order the five take 16 bytes; every socket holds them while a payload is unfinished.
+    // In this order the six take 16 bytes; every socket holds them while a payload is unfinished.
     var payloadBytes: Int
     /// The four mask bytes as they lie in memory.
     var mask: UInt32
     var opcode: Opcode
     var isFinal: Bool
+    /// RSV1: the message is compressed. Only where that was agreed on.
+    var isDeflated = false
     /// Its own size.
     var headerBytes: UInt8
 
@@ -62,22 +64,25 @@ struct FrameHeader: Equatable {
                 mask: bytes.unsafeLoadUnaligned(fromByteOffset: offset, as: UInt32.self),
                 opcode: opcode,
                 isFinal: first & 0x80 != 0,
+                isDeflated: first & 0x40 != 0,
                 headerBytes: UInt8(offset + 4)
             )
         )
     }
 
     /// What is wrong with the first byte alone, so that garbage is refused before a length is waited for.
-    static func violation(first: UInt8) -> FrameViolation? {
-        // No extension is negotiated, so all three bits are reserved.
-        guard first & 0x70 == 0 else { return .reservedBits }
+    static func violation(first: UInt8, allowsDeflate: Bool) -> FrameViolation? {
+        // RSV1 belongs to the first frame of a compressed message (RFC 7692, 6), and to no other.
+        let startsMessage = first & 0x0F == Opcode.text.rawValue || first & 0x0F == Opcode.binary.rawValue
+        let reserved: UInt8 = allowsDeflate && startsMessage ? 0x30 : 0x70
+        guard first & reserved == 0 else { return .reservedBits }
         guard let opcode = Opcode(rawValue: first & 0x0F) else { return .unknownOpcode }
         return opcode.isControl && first & 0x80 == 0 ? .controlFragmented : nil
     }
 
     /// What is wrong with the first two bytes.
-    static func violation(first: UInt8, second: UInt8) -> FrameViolation? {
-        if let violation = violation(first: first) { return violation }
+    static func violation(first: UInt8, second: UInt8, allowsDeflate: Bool) -> FrameViolation? {
+        if let violation = violation(first: first, allowsDeflate: allowsDeflate) { return violation }
         guard second & 0x80 != 0 else { return .unmasked }
         // Of the opcodes that are left, those from 8 on are control frames.
         return first & 0x08 != 0 && second & 0x7F > controlPayloadBytesMax ? .controlTooLong : nil
@@ -95,8 +100,13 @@ extension FrameHeader {
     }
 
     /// Writes the header of an unmasked, final frame.
-    static func write(opcode: Opcode, payloadBytes: Int, to target: UnsafeMutableRawPointer) {
-        target.storeBytes(of: 0x80 | opcode.rawValue, as: UInt8.self)
+    static func write(
+        opcode: Opcode,
+        payloadBytes: Int,
+        isDeflated: Bool = false,
+        to target: UnsafeMutableRawPointer
+    ) {
+        target.storeBytes(of: (isDeflated ? 0xC0 : 0x80) | opcode.rawValue, as: UInt8.self)
         switch payloadBytes {
         case ...125:
             target.storeBytes(of: UInt8(payloadBytes), toByteOffset: 1, as: UInt8.self)
@@ -116,7 +126,7 @@ enum FrameViolation: Error, Equatable, CaseIterable {
     case controlFragmented, controlTooLong
     case continuationWithoutStart, startInsideMessage
     case closePayloadTooShort, closeCodeInvalid
-    case closeReasonNotUTF8, textNotUTF8
+    case closeReasonNotUTF8, textNotUTF8, deflateInvalid
     case messageTooBig
     case flood
 
@@ -126,7 +136,7 @@ enum FrameViolation: Error, Equatable, CaseIterable {
             .controlTooLong, .continuationWithoutStart, .startInsideMessage, .closePayloadTooShort,
             .closeCodeInvalid:
             1002
-        case .closeReasonNotUTF8, .textNotUTF8: 1007
+        case .closeReasonNotUTF8, .textNotUTF8, .deflateInvalid: 1007
         case .messageTooBig: 1009
         case .flood: 1008
         }
@@ -148,6 +158,7 @@ enum FrameViolation: Error, Equatable, CaseIterable {
         case .closeCodeInvalid: "invalid close code"
         case .closeReasonNotUTF8: "close reason is not UTF-8"
         case .textNotUTF8: "text is not UTF-8"
+        case .deflateInvalid: "compressed data invalid"
         case .messageTooBig: "message too big"
         case .flood: "too many frames without content"
         }

@@ -10,6 +10,9 @@
 /// kept behind the message's bytes, so one buffer is enough. Text is judged byte by byte as it arrives, and a
 /// length when it is announced, before anything is allocated for it.
 ///
+/// A compressed message (RSV1, where that was agreed on) is handed out as it came. It is kept compressed while it is
+/// unfinished, and what is in it is judged when it has been inflated.
+///
 /// What bounds a flood: every message by its bytes, and the frames that carry no message bytes (control
 /// frames, empty fragments) by their own bytes on the wire, forgiven from time to time by
 /// `forgiveOverhead`. There is no limit on the number of fragments, so no honest fragmentation hits one.
@@ -18,6 +21,7 @@ struct FrameReader: ~Copyable {
     private var kept = ByteSpill()
     /// The unfinished message: its kind, and how many of the bytes in `kept` are its.
     private var messageKind: MessageKind?
+    private var isDeflated = false
     private var messageBytes: UInt32 = 0
     private var overheadBytes: UInt32 = 0
     private var validator = UTF8Validator()
@@ -44,12 +48,17 @@ struct FrameReader: ~Copyable {
     struct Limits {
         var messageBytesMax: Int
         var overheadBytesMax: Int
+
+        /// What cannot be compressed gets larger by it: by an eighth with the worst of settings (zlib, deflateBound).
+        var deflatedBytesMax: Int { messageBytesMax + messageBytesMax / 8 + 64 }
     }
 
     enum Event: Equatable {
         /// All bytes are used up.
         case needsMore
         case message(MessageKind, Body)
+        /// A whole message that is compressed.
+        case deflated(MessageKind, Body)
         case ping(Body)
         case pong
         /// A valid close frame; the code is nil when it had none.
@@ -75,10 +84,18 @@ struct FrameReader: ~Copyable {
     var keptBytes: Int { kept.count }
 
     /// Reads on from `cursor` to the next event.
+    ///
+    /// - Parameters:
+    ///   - bytes: what was received; unmasked in place.
+    ///   - cursor: how much of it is used up.
+    ///   - limits: what the peer may send.
+    ///   - allowsDeflate: whether compressed messages were agreed on.
+    /// - Returns: what there is next.
     mutating func next(
         _ bytes: inout MutableRawSpan,
         at cursor: inout Int,
-        limits: borrowing Limits
+        limits: borrowing Limits,
+        allowsDeflate: Bool
     ) -> Event {
         dropLent()
         while true {
@@ -87,7 +104,7 @@ struct FrameReader: ~Copyable {
                 cursor = bytes.byteCount
                 return .needsMore
             case .header(let partial):
-                switch readHeader(partial, bytes.bytes, at: &cursor) {
+                switch readHeader(partial, bytes.bytes, at: &cursor, allowsDeflate) {
                 case .none: return .needsMore
                 case .some(.failure(let violation)): return fail(violation)
                 case .some(.success(let header)):
@@ -109,13 +126,18 @@ extension FrameReader {
     private mutating func readHeader(
         _ partial: PartialHeader,
         _ bytes: borrowing RawSpan,
-        at cursor: inout Int
+        at cursor: inout Int,
+        _ allowsDeflate: Bool
     ) -> Result<FrameHeader, FrameViolation>? {
         let available = bytes.byteCount - cursor
         if partial.count == 0, available >= 2 {
             let first = bytes.unsafeLoad(fromByteOffset: cursor, as: UInt8.self)
             let second = bytes.unsafeLoad(fromByteOffset: cursor + 1, as: UInt8.self)
-            if let violation = FrameHeader.violation(first: first, second: second) {
+            if let violation = FrameHeader.violation(
+                first: first,
+                second: second,
+                allowsDeflate: allowsDeflate
+            ) {
                 return .failure(violation)
             }
             let needed = FrameHeader.byteCount(secondByte: second)
@@ -125,32 +147,31 @@ extension FrameReader {
                 return FrameHeader.parse(bytes.extracting(start..<start + needed))
             }
         }
-        return readCutHeader(partial, bytes, at: &cursor)
+        return readCutHeader(partial, bytes, at: &cursor, allowsDeflate)
     }
 
     private mutating func readCutHeader(
         _ partial: PartialHeader,
         _ bytes: borrowing RawSpan,
-        at cursor: inout Int
+        at cursor: inout Int,
+        _ allowsDeflate: Bool
     ) -> Result<FrameHeader, FrameViolation>? {
         var partial = partial
         while cursor < bytes.byteCount {
             partial.bytes[Int(partial.count)] = bytes.unsafeLoad(fromByteOffset: cursor, as: UInt8.self)
             partial.count += 1
             cursor += 1
-            switch partial.count {
-            case 1:
-                if let violation = FrameHeader.violation(first: partial.bytes[0]) {
-                    return .failure(violation)
+            let (first, second) = (partial.bytes[0], partial.bytes[1])
+            let violation =
+                switch partial.count {
+                case 1: FrameHeader.violation(first: first, allowsDeflate: allowsDeflate)
+                case 2:
+                    FrameHeader.violation(first: first, second: second, allowsDeflate: allowsDeflate)
+                default: FrameViolation?.none
                 }
-                continue
-            case 2:
-                if let violation = FrameHeader.violation(first: partial.bytes[0], second: partial.bytes[1]) {
-                    return .failure(violation)
-                }
-            default: break
-            }
-            if partial.count == FrameHeader.byteCount(secondByte: partial.bytes[1]) {
+            if let violation { return .failure(violation) }
+            guard partial.count > 1 else { continue }
+            if partial.count == FrameHeader.byteCount(secondByte: second) {
                 return FrameHeader.parse(partial.bytes.span.bytes)
             }
         }
@@ -168,7 +189,9 @@ extension FrameReader {
         case (.text, .some), (.binary, .some): return .startInsideMessage
         default: break
         }
-        guard header.payloadBytes <= limits.messageBytesMax - Int(messageBytes) else { return .messageTooBig }
+        if header.opcode != .continuation { isDeflated = header.isDeflated }
+        let bytesMax = isDeflated ? limits.deflatedBytesMax : limits.messageBytesMax
+        guard header.payloadBytes <= bytesMax - Int(messageBytes) else { return .messageTooBig }
         if header.opcode != .continuation {
             messageKind = header.opcode == .text ? .text : .binary
             validator = UTF8Validator()
@@ -200,7 +223,7 @@ extension FrameReader {
         if header.opcode.isControl {
             return controlBytes(header, bytes.bytes, range, received: received, isWhole: isWhole)
         }
-        if messageKind == .text, !validator.consume(bytes.bytes.extracting(range)) {
+        if messageKind == .text, !isDeflated, !validator.consume(bytes.bytes.extracting(range)) {
             return fail(.textNotUTF8)
         }
         if isWhole, header.isFinal, messageBytes == 0, received == 0 {
@@ -222,11 +245,11 @@ extension FrameReader {
 
     private mutating func finishMessage(_ body: Body) -> Event {
         guard let kind = messageKind else { return fail(.continuationWithoutStart) }
-        if kind == .text, !validator.isComplete { return fail(.textNotUTF8) }
+        if kind == .text, !isDeflated, !validator.isComplete { return fail(.textNotUTF8) }
         state = .header(PartialHeader())
         messageKind = nil
         messageBytes = 0
-        return .message(kind, body)
+        return isDeflated ? .deflated(kind, body) : .message(kind, body)
     }
 
     private mutating func controlBytes(

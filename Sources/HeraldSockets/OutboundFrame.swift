@@ -1,5 +1,3 @@
-import Glibc
-
 /// One message as it goes over the wire (header and payload), encoded once and shared by every socket that
 /// gets it.
 ///
@@ -87,23 +85,5 @@ extension OutboundFrame {
         let bytes = FrameBytes(capacity: content.count)
         UnsafeMutableRawBufferPointer(start: bytes.base, count: bytes.count).copyBytes(from: content)
         return OutboundFrame(bytes: bytes)
-    }
-}
-
-/// Owns the bytes of a frame: allocated here, filled by whoever made it, freed with the last reference.
-///
-// Safe because both properties are constant, and the bytes are written only by the function that made the
-// object, before it hands it on.
-final class FrameBytes: @unchecked Sendable {
-    let base: UnsafeMutableRawPointer
-    let count: Int
-
-    init(capacity: Int) {
-        base = .allocate(byteCount: max(capacity, 1), alignment: 1)
-        count = capacity
-    }
-
-    deinit {
-        base.deallocate()
     }
 }

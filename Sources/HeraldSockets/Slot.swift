@@ -13,6 +13,7 @@ struct Slot: ~Copyable {
     /// Wire bytes of pongs since the queue was last empty.
     var pongBytes: UInt16 = 0
     var nextFree: Int32 = -1
+    var deflate = DeflateAgreement.none
     var head = RequestHeadReader()
     var reader = FrameReader()
     var queue = SendQueue()

@@ -24,10 +24,14 @@ public struct SocketCounters: Sendable, Equatable {
     public var controlFramesIn: UInt64 = 0
     /// Whole messages handed to the handler.
     public var messagesIn: UInt64 = 0
+    /// Messages that came compressed.
+    public var messagesInflated: UInt64 = 0
     /// Bytes read, requests included.
     public var bytesIn: UInt64 = 0
     /// Frames and answers put into a send queue.
     public var framesOut: UInt64 = 0
+    /// Frames that went out compressed, among `framesOut`.
+    public var framesDeflated: UInt64 = 0
     /// Bytes the kernel took.
     public var bytesOut: UInt64 = 0
     /// System calls that wrote.
@@ -83,7 +87,8 @@ public struct SocketCounters: Sendable, Equatable {
             \.accepted, \.opened, \.closed, \.responded, \.refusedFull, \.refusedNoDescriptor,
             \.refusedRequest,
             \.refusedTooLarge, \.refusedTooSlow, \.controlFramesIn, \.messagesIn, \.bytesIn, \.framesOut,
-            \.bytesOut, \.writes, \.pingsOut, \.overflows, \.shed, \.protocolErrors, \.badPayloads,
+            \.messagesInflated, \.framesDeflated, \.bytesOut, \.writes, \.pingsOut, \.overflows, \.shed,
+            \.protocolErrors, \.badPayloads,
             \.messagesTooBig, \.floods, \.pongsSkipped, \.pingTimeouts, \.disconnects, \.closeTimeouts,
             \.descriptorsExhausted, \.batchesRefused,
         ]

@@ -138,6 +138,7 @@ extension SocketEngine where Handler: ~Copyable {
         guard ClosePayload.isAllowedOnWire(limits.overflowCode) else {
             throw .configuration("overflowCode \(limits.overflowCode) must not be sent")
         }
+        if let fault = configuration.deflate?.fault { throw .configuration(fault) }
         for port in ports where port.mailbox.descriptor < 0 { throw .resources("eventfd", errno: EMFILE) }
     }
 
@@ -159,7 +160,7 @@ extension SocketEngine where Handler: ~Copyable {
     }
 
     private func startThread(_ birth: Birth) throws(SocketEngineError) {
-        let limits = configuration.limits
+        let (limits, deflate) = (configuration.limits, configuration.deflate)
         let (shared, budget, makeHandler) = (shared[birth.port.loop], budget, makeHandler)
         let thread = try LoopThread(name: "herald-loop-\(birth.port.loop)", group: group) {
             guard let epoll = birth.takeEpoll(), let listener = birth.takeListener() else { return }
@@ -168,6 +169,7 @@ extension SocketEngine where Handler: ~Copyable {
                 epoll: epoll,
                 listener: listener,
                 limits: limits,
+                deflate: deflate,
                 mailbox: birth.port.mailbox,
                 shared: shared,
                 budget: budget,

@@ -10,6 +10,8 @@ public struct SocketEngineConfiguration: Sendable {
     public var backlog: Int
     /// What one peer, one socket, one loop and the node may use.
     public var limits: SocketLimits
+    /// Compression for clients that ask for it (permessage-deflate); nil refuses it to all.
+    public var deflate: DeflateSettings?
 
     /// A configuration with the given values.
     public init(
@@ -17,13 +19,15 @@ public struct SocketEngineConfiguration: Sendable {
         port: Int,
         loops: Int = 1,
         backlog: Int = 4096,
-        limits: SocketLimits = SocketLimits()
+        limits: SocketLimits = SocketLimits(),
+        deflate: DeflateSettings? = nil
     ) {
         self.host = host
         self.port = port
         self.loops = loops
         self.backlog = backlog
         self.limits = limits
+        self.deflate = deflate
     }
 }
 

@@ -77,6 +77,7 @@ extension SocketTable {
         slot(index).pointee.lifecycle = .ended
         queuedBytes -= slot(index).pointee.queue.heldBytes
         slot(index).pointee.queue.removeAll()
+        if slot(index).pointee.deflate.keepsContext { deflate?.forget(slot: index) }
         wheel.cancel(timer(index, .engine))
         wheel.cancel(timer(index, .handler))
         connections -= 1

@@ -41,6 +41,8 @@ public struct SocketTable: ~Copyable {
 
     var wheel: TimerWheel
     var counters = SocketCounters()
+    /// nil when the engine does not compress.
+    var deflate: LoopDeflate?
     /// Memory waiting in all send queues.
     var queuedBytes = 0
     let vectors: UnsafeMutableBufferPointer<iovec>
@@ -64,7 +66,14 @@ public struct SocketTable: ~Copyable {
     /// One tick is 2^24 ns, 16.8 ms: a shift, and finer than any limit here.
     static let tickShift: UInt64 = 24
 
-    init(loop: Int, epoll: consuming Epoll, limits: SocketLimits, nowNanoseconds: UInt64) {
+    init(
+        loop: Int,
+        epoll: consuming Epoll,
+        limits: SocketLimits,
+        deflate: DeflateSettings?,
+        nowNanoseconds: UInt64
+    ) {
+        self.deflate = deflate.map { LoopDeflate(settings: $0) }
         self.loop = loop
         self.epoll = consume epoll
         self.limits = limits
@@ -105,6 +114,15 @@ extension SocketTable {
         isFollowed: Bool = false
     ) -> SendOutcome {
         guard let index = openSlot(id) else { return .gone }
+        if slot(index).pointee.deflate.isOn { return queue(deflated(frame, index), index, isFollowed) }
+        return queue(frame, index, isFollowed)
+    }
+
+    private mutating func queue(
+        _ frame: borrowing OutboundFrame,
+        _ index: Int,
+        _ isFollowed: Bool
+    ) -> SendOutcome {
         let held = frame.byteCount + SendQueue.frameOverheadBytes
         if slot(index).pointee.queue.heldBytes + held > limits.sendQueueBytesMax {
             guard makeRoom(index, bytes: held) else { return .overflowed }
@@ -217,8 +235,9 @@ extension SocketTable {
     }
 
     /// The handshake succeeded: messages may flow.
-    mutating func open(_ index: Int) {
+    mutating func open(_ index: Int, deflate: DeflateAgreement) {
         slot(index).pointee.lifecycle = .open
+        slot(index).pointee.deflate = deflate
         slot(index).pointee.flags.insert(.isOpened)
         wheel.cancel(timer(index, .engine))
         count += 1

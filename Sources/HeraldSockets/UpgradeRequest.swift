@@ -17,10 +17,15 @@ enum UpgradeRequest {
     }
 
     /// The 101 answer.
-    static func answer(_ head: borrowing HTTPRequestHead, subprotocol: String?) -> [UInt8] {
+    static func answer(
+        _ head: borrowing HTTPRequestHead,
+        subprotocol: String?,
+        extensions: String? = nil
+    ) -> [UInt8] {
         var answer = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
         answer += "Sec-WebSocket-Accept: \(accept(key: head["sec-websocket-key"] ?? ""))\r\n"
         if let subprotocol { answer += "Sec-WebSocket-Protocol: \(subprotocol)\r\n" }
+        if let extensions { answer += "Sec-WebSocket-Extensions: \(extensions)\r\n" }
         return Array((answer + "\r\n").utf8)
     }
 

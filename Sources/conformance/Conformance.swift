@@ -3,7 +3,7 @@ import HeraldSockets
 
 /// An echo server for public conformance suites: the production engine with limits wide enough for them.
 ///
-///     conformance [--port N] [--deflate]
+///     conformance [--port N] [--deflate [--takeover]]
 ///
 /// It listens on 127.0.0.1 only, says on standard output where, and serves until it is killed. Autobahn's suite
 /// is run against it with `wstest -m fuzzingclient`. Nothing here judges frames: what a suite finds, it
@@ -39,6 +39,7 @@ enum Conformance {
 /// What the command line asks for.
 struct Options {
     var port = 0
+    var deflate: DeflateSettings?
 
     /// What is wrong with the command line.
     struct Failure: Error {
@@ -55,6 +56,15 @@ struct Options {
                     return .failure(Failure(description: "--port wants a number from 0 to 65535"))
                 }
                 options.port = Int(port)
+            case "--deflate":
+                options.deflate = DeflateSettings()
+                options.deflate?.payloadBytesMin = 0
+            case "--takeover":
+                guard options.deflate != nil else {
+                    return .failure(Failure(description: "--takeover goes behind --deflate"))
+                }
+                options.deflate?.serverTakesOverContext = true
+                options.deflate?.clientTakesOverContext = true
             default:
                 return .failure(Failure(description: "unknown argument \(argument)"))
             }
@@ -72,6 +82,6 @@ struct Options {
         limits.pongBytesMax = 65_535
         limits.pingInterval = .seconds(3600)
         limits.closeTimeout = .seconds(30)
-        return SocketEngineConfiguration(host: "127.0.0.1", port: port, limits: limits)
+        return SocketEngineConfiguration(host: "127.0.0.1", port: port, limits: limits, deflate: deflate)
     }
 }

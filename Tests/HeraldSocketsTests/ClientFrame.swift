@@ -64,6 +64,7 @@ enum ClientFrame {
 enum Said: Equatable {
     case text(String)
     case binary([UInt8])
+    case deflated([UInt8])
     case ping(String)
     case pong
     case close(UInt16?)
@@ -73,7 +74,8 @@ enum Said: Equatable {
     static func transcript(
         _ pieces: [[UInt8]],
         messageBytesMax: Int = 1 << 20,
-        overheadBytesMax: Int = 1 << 16
+        overheadBytesMax: Int = 1 << 16,
+        allowsDeflate: Bool = false
     ) -> (said: [Said], keptBytes: Int) {
         var reader = FrameReader()
         let limits = FrameReader.Limits(messageBytesMax: messageBytesMax, overheadBytesMax: overheadBytesMax)
@@ -84,7 +86,12 @@ enum Said: Equatable {
             while true {
                 var span = bytes.mutableSpan
                 var raw = span.mutableBytes
-                let event = reader.next(&raw, at: &cursor, limits: limits)
+                let event = reader.next(
+                    &raw,
+                    at: &cursor,
+                    limits: limits,
+                    allowsDeflate: allowsDeflate
+                )
                 guard event != .needsMore else { break }
                 let kept = Array(reader.assembled)
                 said.append(
@@ -104,6 +111,7 @@ enum Said: Equatable {
         switch event {
         case .message(.text, let body): self = .text(String(decoding: bytes(body), as: UTF8.self))
         case .message(.binary, let body): self = .binary(bytes(body))
+        case .deflated(_, let body): self = .deflated(bytes(body))
         case .ping(let body): self = .ping(String(decoding: bytes(body), as: UTF8.self))
         case .close(let code): self = .close(code)
         case .violation(let violation): self = .violation(violation)

@@ -12,12 +12,22 @@ import Testing
         try await check("plain")
     }
 
-    private func check(_ mode: String) async throws {
+    @Test(arguments: [false, true])
+    func `Python's websockets compresses with whatever windows and memory it likes`(
+        takesOver: Bool
+    ) async throws {
+        var settings = DeflateSettings()
+        settings.payloadBytesMin = 0
+        (settings.serverTakesOverContext, settings.clientTakesOverContext) = (takesOver, takesOver)
+        try await check("deflate", settings)
+    }
+
+    private func check(_ mode: String, _ deflate: DeflateSettings? = nil) async throws {
         let limit: (inout SocketLimits) -> Void = { limits in
             limits.messageBytesMax = 16 << 20
             limits.sendQueueBytesMax = 64 << 20
         }
-        try await Harness.run(limits: limit) { harness in
+        try await Harness.run(deflate: deflate, limits: limit) { harness in
             let script = URL(filePath: #filePath).deletingLastPathComponent()
                 .appending(path: "clients/websockets_echo.py").path
             let output = FileManager.default.temporaryDirectory

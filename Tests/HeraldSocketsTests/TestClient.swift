@@ -12,6 +12,7 @@ final class TestClient {
     struct Frame: Equatable {
         var opcode: Opcode
         var payload: [UInt8]
+        var isDeflated = false
 
         var text: String { String(decoding: payload, as: UTF8.self) }
         /// The code of a close frame.
@@ -95,7 +96,7 @@ final class TestClient {
 
     func frame() throws -> Frame {
         let header = try take(2)
-        guard let opcode = Opcode(rawValue: header[0] & 0x0F), header[0] & 0xF0 == 0x80, header[1] < 128
+        guard let opcode = Opcode(rawValue: header[0] & 0x0F), header[0] & 0xB0 == 0x80, header[1] < 128
         else {
             throw Failure(description: "bad frame \(header)")
         }
@@ -105,7 +106,7 @@ final class TestClient {
             case 127: try take(8).reduce(0) { $0 << 8 | Int($1) }
             default: Int(header[1])
             }
-        return Frame(opcode: opcode, payload: try take(count))
+        return Frame(opcode: opcode, payload: try take(count), isDeflated: header[0] & 0x40 != 0)
     }
 
     /// Everything until the server ends the connection.

@@ -152,6 +152,7 @@ struct Harness {
 
     static func run(
         loops: Int = 1,
+        deflate: DeflateSettings? = nil,
         limits change: (inout SocketLimits) -> Void = { _ in },
         _ test: (Harness) async throws -> Void
     ) async throws {
@@ -163,7 +164,8 @@ struct Harness {
             host: "127.0.0.1",
             port: 0,
             loops: loops,
-            limits: limits
+            limits: limits,
+            deflate: deflate
         )
         let engine = SocketEngine(configuration) { TestHandler(loop: $0.loop, log: log) }
         try engine.start()

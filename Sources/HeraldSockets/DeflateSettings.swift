@@ -1,0 +1,42 @@
+/// How messages are compressed for clients that ask for it (permessage-deflate, RFC 7692).
+///
+/// What it costs in memory:
+///
+/// | What | Bytes |
+/// |---|---|
+/// | a connection that agreed on it, neither side taking over its context | 0 |
+/// | a loop: one inflater, and one deflater for each window size its clients agreed on | 40 KiB + 2^(bits + 2) + 128 KiB each |
+/// | a connection whose client takes over its context, from its first compressed message on | 7 KiB + 2^bits |
+/// | a connection on which the server takes over its own, from its first one on | 2^(bits + 2) + 128 KiB |
+///
+/// Without takeover a message is compressed once, and the same bytes go to every socket with the same window. With
+/// it every socket has compressed bytes of its own, so it is off unless asked for.
+public struct DeflateSettings: Sendable, Hashable {
+    /// zlib's level: 1 is fastest, 9 smallest. Level 6 takes some 20 µs for 1 KiB of JSON, and a message for a whole
+    /// room is compressed once.
+    public var level = 6
+    /// Payloads below this many bytes go as they are: they fit one packet anyhow.
+    public var payloadBytesMin = 1024
+    /// The largest window for what we send, as the power of two: 9 to 15. A client may ask for less.
+    public var serverWindowBitsMax = 15
+    /// The largest window for what a client sends, where it lets us choose: 9 to 15.
+    public var clientWindowBitsMax = 15
+    /// Whether our compressor remembers earlier messages of a connection, unless the client declines. It then sends
+    /// every frame that it compresses, so nothing may be taken out of a queue but with the whole connection.
+    public var serverTakesOverContext = false
+    /// Whether a client's compressor may remember its earlier messages.
+    public var clientTakesOverContext = false
+
+    /// The defaults.
+    public init() {}
+
+    /// What is wrong with the values; nil when nothing is.
+    var fault: String? {
+        guard (1...9).contains(level) else { return "deflate.level: 1 to 9, not \(level)" }
+        guard payloadBytesMin >= 0 else { return "deflate.payloadBytesMin: not below 0" }
+        for (name, bits) in [("server", serverWindowBitsMax), ("client", clientWindowBitsMax)] {
+            guard (9...15).contains(bits) else { return "deflate.\(name)WindowBitsMax: 9 to 15, not \(bits)" }
+        }
+        return nil
+    }
+}
