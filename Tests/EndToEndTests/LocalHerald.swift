@@ -34,9 +34,13 @@ final class LocalHerald {
         try await herald.stop()
     }
 
-    /// The program as the tests were built with it, beside the test bundle.
+    /// The program as the tests were built with it, beside the test bundle; or another build of it, such as a
+    /// release build for figures, that HERALD_TEST_PROGRAM names.
     static var program: URL {
         get throws {
+            if let path = ProcessInfo.processInfo.environment["HERALD_TEST_PROGRAM"] {
+                return URL(filePath: path)
+            }
             let own = try FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")
             return URL(filePath: own).deletingLastPathComponent().appending(path: "herald")
         }
