@@ -29,9 +29,17 @@ struct Herald: AsyncParsableCommand {
 
 @main
 enum Program {
-    static func main() async {
+    static func main() {
         // A reader that went away (`herald tail | head -1`) shall end us by an error of write, not silently.
         signal(SIGPIPE, SIG_IGN)
+        Task {
+            await run()
+            exit(0)
+        }
+        MainThread.serve()
+    }
+
+    private static func run() async {
         do {
             var command = try Herald.parseAsRoot()
             if var asynchronous = command as? any AsyncParsableCommand {

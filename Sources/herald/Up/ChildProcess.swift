@@ -2,11 +2,7 @@ import CProcess
 import Glibc
 import Synchronization
 
-/// A process that this one started: on a thread of its own that lives as long as it does.
-///
-/// The thread starts it, waits for its end and tells of it. It has to be a thread, and to last: the kernel sends
-/// the parent-death signal (`TiedCommand`) when the *thread* that made the child ends, and the threads of Swift's
-/// pool come and go.
+/// A process that this one started, on its main thread; a thread of its own waits for its end and tells of it.
 final class ChildProcess: Sendable {
     /// How a process ended.
     enum Exit: Equatable, Sendable, CustomStringConvertible {
@@ -33,13 +29,6 @@ final class ChildProcess: Sendable {
         var exit: Exit?
     }
 
-    private struct Start {
-        var child: ChildProcess
-        var words: [String]
-        var started: @Sendable (pid_t) -> Void
-        var ended: @Sendable (Exit) -> Void
-    }
-
     private init(name: String, logPath: String) {
         self.name = name
         self.logPath = logPath
@@ -49,8 +38,8 @@ final class ChildProcess: Sendable {
     ///
     /// What it is given:
     /// - `words`: the program (looked for in PATH) and its arguments.
-    /// - `started`: called with its pid, on its thread.
-    /// - `ended`: called once, on its thread.
+    /// - `started`: called with its pid, on the main thread.
+    /// - `ended`: called once, on a thread of its own.
     static func start(
         name: String,
         words: [String],
@@ -60,29 +49,40 @@ final class ChildProcess: Sendable {
     ) -> ChildProcess {
         let child = ChildProcess(name: name, logPath: logPath)
         let tied = [Executable.path, "tied", "--parent", String(getpid()), "--"] + words
-        let start = Unmanaged.passRetained(
-            Box(Start(child: child, words: tied, started: started, ended: ended))
-        )
+        MainThread.post {
+            do throws(SpawnError) {
+                let pid = try spawn(tied, logPath: logPath)
+                child.state.withLock { $0.pid = pid }
+                started(pid)
+                try onThread { child.awaitEnd(of: pid, ended) }
+            } catch {
+                child.end(.never(error.description), ended)
+            }
+        }
+        return child
+    }
+
+    /// Runs work that blocks.
+    private static func onThread(_ work: @escaping @Sendable () -> Void) throws(SpawnError) {
+        let box = Unmanaged.passRetained(Box(work))
         var thread = pthread_t()
         let failure = pthread_create(
             &thread,
             nil,
             { raw in
                 // Taken back from `passRetained` above: this thread is the one owner.
-                guard let raw else { return nil }
-                let start = Unmanaged<Box<Start>>.fromOpaque(raw).takeRetainedValue().value
-                start.child.live(start)
+                if let raw {
+                    Unmanaged<Box<@Sendable () -> Void>>.fromOpaque(raw).takeRetainedValue().value()
+                }
                 return nil
             },
-            start.toOpaque()
+            box.toOpaque()
         )
         guard failure == 0 else {
-            start.release()
-            child.end(.never(String(cString: strerror(failure))), ended)
-            return child
+            box.release()
+            throw SpawnError(description: String(cString: strerror(failure)))
         }
         pthread_detach(thread)
-        return child
     }
 
     /// How it ended; nil while it lives.
@@ -95,13 +95,7 @@ final class ChildProcess: Sendable {
         }
     }
 
-    private func live(_ start: Start) {
-        let pid: pid_t
-        do { pid = try Self.spawn(start.words, logPath: logPath) } catch {
-            return end(.never(error.description), start.ended)
-        }
-        state.withLock { $0.pid = pid }
-        start.started(pid)
+    private func awaitEnd(of pid: pid_t, _ ended: (Exit) -> Void) {
         // Waits without reaping, so that `signal` never meets a pid that was given away.
         var info = siginfo_t()
         while waitid(P_PID, id_t(pid), &info, WEXITED | WNOWAIT) < 0, errno == EINTR {}
@@ -110,7 +104,7 @@ final class ChildProcess: Sendable {
             while waitpid(pid, &status, 0) < 0, errno == EINTR {}
             state.exit = status & 0x7F == 0 ? .code(status >> 8 & 0xFF) : .signal(status & 0x7F)
         }
-        if let exit { start.ended(exit) }
+        if let exit { ended(exit) }
     }
 
     private func end(_ exit: Exit, _ ended: (Exit) -> Void) {
