@@ -17,6 +17,8 @@ public struct Delivery: Sendable, Equatable {
     public var push: PushID
     public var message: Message
     public var targets: [Target]
+    /// Where the message stands in the inbox of each target, in their order; empty when it stands in none.
+    public var positions: [InboxPosition?]
     public var exclude: [UserKey]
     /// What its sender wants to know; nil: nothing.
     public var query: ReceiptQuery?
@@ -25,14 +27,21 @@ public struct Delivery: Sendable, Equatable {
         push: PushID,
         message: Message,
         targets: [Target],
+        positions: [InboxPosition?] = [],
         exclude: [UserKey] = [],
         query: ReceiptQuery? = nil
     ) {
         self.push = push
         self.message = message
         self.targets = targets
+        self.positions = positions
         self.exclude = exclude
         self.query = query
+    }
+
+    /// Where the message stands in the inbox of the target at a place of `targets`; nil: it is not kept there.
+    public func position(at place: Int) -> InboxPosition? {
+        positions.indices.contains(place) ? positions[place] : nil
     }
 }
 

@@ -45,7 +45,12 @@ extension Delivery {
         case .binary(let bytes): writer.bytes(5, bytes)
         case nil: break
         }
-        for target in targets { writer.message(6) { target.write(to: &$0) } }
+        for (place, target) in targets.enumerated() {
+            writer.message(6) { writer in
+                target.write(to: &writer)
+                position(at: place)?.write(to: &writer)
+            }
+        }
         for key in exclude { writer.message(7) { key.write(to: &$0) } }
         if let query { writer.message(8) { query.write(to: &$0) } }
     }
@@ -55,6 +60,7 @@ extension Delivery {
         var push: PushID?
         var message = Message()
         var targets: [Target] = []
+        var positions: [InboxPosition?] = []
         var exclude: [UserKey] = []
         var query: ReceiptQuery?
         while let (field, value) = try reader.next() {
@@ -67,14 +73,26 @@ extension Delivery {
                 )
             case 4: message.payload = .json(Array(try octets(value)))
             case 5: message.payload = .binary(Array(try octets(value)))
-            case 6: if let target = try Target(from: value.message()) { targets.append(target) }
+            case 6:
+                let field = try value.message()
+                guard let target = try Target(from: field) else { break }
+                targets.append(target)
+                positions.append(try InboxPosition(from: field))
             case 7: exclude.append(try UserKey(from: value.message()))
             case 8: query = ReceiptQuery(from: try ProtobufNumbers(value.message()))
             default: break
             }
         }
         guard let push else { throw ProtobufReader.broken("a delivery has no push id") }
-        self.init(push: push, message: message, targets: targets, exclude: exclude, query: query)
+        if positions.allSatisfy({ $0 == nil }) { positions = [] }
+        self.init(
+            push: push,
+            message: message,
+            targets: targets,
+            positions: positions,
+            exclude: exclude,
+            query: query
+        )
     }
 }
 
@@ -103,6 +121,21 @@ extension Target {
         }
         guard let target else { return nil }
         self = target
+    }
+}
+
+extension InboxPosition {
+    /// Beside the target whose inbox it is about.
+    fileprivate func write(to writer: inout ProtobufWriter) {
+        writer.unsigned(5, epoch)
+        writer.unsigned(6, offset)
+    }
+
+    /// From a target's message; nil when that has no epoch.
+    fileprivate init?(from target: ProtobufReader) throws(WireError) {
+        let numbers = try ProtobufNumbers(target)
+        guard numbers[5] > 0 else { return nil }
+        self.init(epoch: numbers[5], offset: numbers[6])
     }
 }
 

@@ -3,7 +3,10 @@ public import HeraldCore
 /// What a node says to a client in one JSON text frame (DESIGN.md §7).
 public enum ServerFrame: Sendable, Equatable {
     /// The session is live: from now on pushes find it.
-    case connected(user: UserID, key: ConnectionKey, node: NodeID)
+    /// `inbox`: for a client that follows its user's inbox.
+    case connected(user: UserID, key: ConnectionKey, node: NodeID, inbox: InboxStart? = nil)
+    /// Messages of the user's inbox are lost to this client, which goes on from there.
+    case reset(InboxPosition)
     case push(PushFrame)
     /// The request with this id was done.
     case ok(id: UInt64?)
@@ -16,11 +19,20 @@ public enum ServerFrame: Sendable, Equatable {
         var writer = JSONWriter()
         writer.object { writer in
             switch self {
-            case .connected(let user, let key, let node):
+            case .connected(let user, let key, let node, let inbox):
                 writer.object("connected") { writer in
                     writer.member("user", user.description)
                     writer.member("key", key.description)
                     writer.member("node", node.description)
+                    guard let inbox else { return }
+                    writer.member("epoch", String(inbox.position.epoch))
+                    writer.member("offset", inbox.position.offset)
+                    writer.member("recovered", inbox.isRecovered)
+                }
+            case .reset(let position):
+                writer.object("reset") { writer in
+                    writer.member("epoch", String(position.epoch))
+                    writer.member("offset", position.offset)
                 }
             case .push(let push):
                 writer.object("push") { push.write(to: &$0) }
@@ -50,12 +62,21 @@ public struct PushFrame: Sendable, Equatable {
     public var room: RoomID?
     /// Whether the client is asked to say that it has it: `{"ack":{"id":…}}`.
     public var wantsAck: Bool
+    /// Where it stands in the inbox of the room, or of the user where there is no room; nil: it is not kept.
+    public var position: InboxPosition?
 
-    public init(id: PushID, message: Message, room: RoomID? = nil, wantsAck: Bool = false) {
+    public init(
+        id: PushID,
+        message: Message,
+        room: RoomID? = nil,
+        wantsAck: Bool = false,
+        position: InboxPosition? = nil
+    ) {
         self.id = id
         self.message = message
         self.room = room
         self.wantsAck = wantsAck
+        self.position = position
     }
 
     fileprivate func write(to writer: inout JSONWriter) {
@@ -64,6 +85,10 @@ public struct PushFrame: Sendable, Equatable {
         if let op = message.op { writer.member("op", op) }
         if let room { writer.member("room", room.description) }
         if wantsAck { writer.member("ack", true) }
+        if let position {
+            writer.member("epoch", String(position.epoch))
+            writer.member("offset", position.offset)
+        }
         switch message.payload {
         case .json(let bytes):
             writer.name("data")
@@ -108,6 +133,7 @@ extension ServerFrame {
                 case "id": id = UInt64(try reader.integer(in: 0...Int64.max))
                 case "connected": found = try Self.connected(&reader)
                 case "push": found = try Self.push(&reader)
+                case "reset": found = try Self.reset(&reader)
                 case "error": found = try Self.error(&reader)
                 case "ok":
                     _ = try reader.raw()
@@ -130,18 +156,40 @@ extension ServerFrame {
             var user: UserID?
             var key: ConnectionKey?
             var node: NodeID?
+            var place = Place()
+            var isRecovered: Bool?
             try reader.object { reader, name throws(WireError) in
                 switch name {
                 case "user": user = try identifier(&reader, UserID.init)
                 case "key": key = try identifier(&reader, ConnectionKey.init)
                 case "node": node = try identifier(&reader, NodeID.init)
+                case "epoch", "offset": try place.read(name, from: &reader)
+                case "recovered": isRecovered = try reader.bool()
                 default: _ = try reader.raw()
                 }
             }
             guard let user, let key, let node else {
                 throw WireError(.missingField, "lacks user, key or node")
             }
-            return .connected(user: user, key: key, node: node)
+            var inbox: InboxStart?
+            if let position = place.position, let isRecovered {
+                inbox = InboxStart(position: position, isRecovered: isRecovered)
+            }
+            return .connected(user: user, key: key, node: node, inbox: inbox)
+        }
+
+        private static func reset(_ reader: inout JSONReader) throws(WireError) -> ServerFrame {
+            var place = Place()
+            try reader.object { reader, name throws(WireError) in
+                switch name {
+                case "epoch", "offset": try place.read(name, from: &reader)
+                default: _ = try reader.raw()
+                }
+            }
+            guard let position = place.position else {
+                throw WireError(.missingField, "lacks epoch or offset")
+            }
+            return .reset(position)
         }
 
         private static func push(_ reader: inout JSONReader) throws(WireError) -> ServerFrame {
@@ -149,6 +197,7 @@ extension ServerFrame {
             var message = Message()
             var room: RoomID?
             var wantsAck = false
+            var place = Place()
             try reader.object { reader, name throws(WireError) in
                 switch name {
                 case "id": id = try identifier(&reader, PushID.init)
@@ -156,13 +205,16 @@ extension ServerFrame {
                 case "op": message.op = Int32(try reader.integer(in: Int64(Int32.min)...Int64(Int32.max)))
                 case "room": room = try identifier(&reader, RoomID.init)
                 case "ack": wantsAck = try reader.bool()
+                case "epoch", "offset": try place.read(name, from: &reader)
                 case "data": message.payload = .json(try reader.raw())
                 case "data_base64": message.payload = .binary(try Base64.decode(reader.string()))
                 default: _ = try reader.raw()
                 }
             }
             guard let id else { throw WireError(.missingField, field: "id", "is missing") }
-            return .push(PushFrame(id: id, message: message, room: room, wantsAck: wantsAck))
+            var push = PushFrame(id: id, message: message, room: room, wantsAck: wantsAck)
+            push.position = place.position
+            return .push(push)
         }
 
         private static func error(_ reader: inout JSONReader) throws(WireError) -> ServerFrame {
@@ -177,5 +229,26 @@ extension ServerFrame {
             }
             return .error(id: nil, code: code, message: message)
         }
+    }
+}
+
+/// A position as two members of an object.
+private struct Place {
+    var epoch: UInt64?
+    var offset: UInt64?
+
+    var position: InboxPosition? {
+        guard let epoch, let offset else { return nil }
+        return InboxPosition(epoch: epoch, offset: offset)
+    }
+
+    /// The epoch is written as a string: scripts hold only 53 bits of a number.
+    mutating func read(_ name: String, from reader: inout JSONReader) throws(WireError) {
+        guard name == "epoch" else {
+            offset = UInt64(try reader.integer(in: 0...Int64.max))
+            return
+        }
+        epoch = UInt64(try reader.string())
+        if epoch == nil { throw WireError(.wrongType, "is not a number written as a string") }
     }
 }

@@ -51,6 +51,24 @@ struct EnvelopeTests {
         #expect(throws: WireError.self) { try Envelope(wire: bytes) }
     }
 
+    @Test func `a place is read with its target, also behind a target of a kind that is not known`() throws {
+        let place = InboxPosition(epoch: 7, offset: 300)
+        let delivery = Delivery(
+            push: try PushID("p"),
+            message: Message(),
+            targets: [.user(try UserID("a"))],
+            positions: [place]
+        )
+        let bytes = Envelope(sender: "", deliveries: [delivery]).encoded()
+        #expect(try Envelope(wire: bytes).deliveries == [delivery])
+        // sender, tag and length of the delivery, its id; then a target with only a field 9 and a place.
+        let unknown: [UInt8] = [0x32, 0x06, 0x48, 0x01, 0x28, 0x09, 0x30, 0x09]
+        let later = Array(bytes[..<2]) + [0x12, bytes[3] + 8] + bytes[4..<7] + unknown + bytes[7...]
+        #expect(try Envelope(wire: later).deliveries == [delivery])
+        #expect(delivery.position(at: 0) == place)
+        #expect(delivery.position(at: 1) == nil)
+    }
+
     @Test func `fields of a later version are passed over`() throws {
         let later: [UInt8] = [
             0x98, 0x06, 0x07, 0xA2, 0x06, 0x01, 0x00, 0xA9, 0x06, 1, 2, 3, 4, 5, 6, 7, 8, 0xB5, 0x06, 1, 2, 3,
@@ -70,7 +88,7 @@ struct EnvelopeTests {
         for line in [
             #"sender: "logic-1""#, #"event: "order.shipped""#, "op: -7", #"user: "alice""#, #"room: "news""#,
             "everyone: true", "confirm: ACKED", "patience_ms: 2950", #"session: "cloud-1#7.42""#,
-            "code: 4501",
+            "code: 4501", "epoch: 1712345678901", "offset: 42",
         ] {
             #expect(shown.contains(line), "\(line) is not in:\n\(shown)")
         }
@@ -119,6 +137,10 @@ struct EnvelopeTests {
                     targets: [
                         .user(try UserID("alice")), .key(try UserKey("bob/phone")), .room(try RoomID("news")),
                         .everyone,
+                    ],
+                    positions: [
+                        InboxPosition(epoch: 1_712_345_678_901, offset: 42), nil,
+                        InboxPosition(epoch: .max, offset: .max), nil,
                     ],
                     exclude: [try UserKey("alice/tv")],
                     query: ReceiptQuery(ticket: .max, confirm: .acked, patience: .milliseconds(2950))

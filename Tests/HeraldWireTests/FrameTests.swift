@@ -60,6 +60,13 @@ struct FrameTests {
                 PushFrame(id: try PushID("p2"), message: Message(payload: .binary([0, 255])), wantsAck: true)
             ),
             .push(PushFrame(id: try PushID("p3"), message: Message())),
+            .push(
+                PushFrame(
+                    id: try PushID("p4"),
+                    message: Message(),
+                    position: InboxPosition(epoch: .max, offset: 42)
+                )
+            ),
             .ok(id: 7), .ok(id: nil), .error(id: nil, code: "bad_json", message: "the \"text\""),
             .pong(id: 3),
         ]
@@ -85,6 +92,11 @@ struct FrameTests {
         #expect(
             String(decoding: ServerFrame.push(push).encoded(), as: UTF8.self)
                 == #"{"push":{"id":"p1","ack":true}}"#
+        )
+        push.position = InboxPosition(epoch: 1_712_345_678_901, offset: 42)
+        #expect(
+            String(decoding: ServerFrame.push(push).encoded(), as: UTF8.self)
+                == #"{"push":{"id":"p1","ack":true,"epoch":"1712345678901","offset":42}}"#
         )
     }
 
