@@ -35,7 +35,7 @@ public final class Reaper: Service {
         public var isActing = false
         /// Whether it has heard from Redis for long enough to call a node dead.
         public var isTrusting = false
-        /// Incarnations that it found dead.
+        /// Dead incarnations whose connections it ended.
         public var fenced: UInt64 = 0
         /// Events `disconnected` that it wrote.
         public var told: UInt64 = 0
@@ -48,6 +48,8 @@ public final class Reaper: Service {
     /// What the loop owns.
     private struct Work {
         var plan = WalkPlan()
+        /// The last refusal that was logged: the next round is half a second away, and refused as well.
+        var complaint = ""
     }
 
     /// Names or departures of one script call: about a millisecond of Redis.
@@ -122,7 +124,7 @@ public final class Reaper: Service {
                 }
             } catch {
                 machine.failed(at: .now)
-                logger.debug("The reaper was not answered", metadata: ["reason": "\(error)"])
+                complain(error, &work)
             }
             note(machine.isActing, machine.isTrusting(at: .now), work)
         }
@@ -143,6 +145,17 @@ public final class Reaper: Service {
             "The reaper's role changed",
             metadata: ["acting": "\(isActing)", "trusting": "\(isTrusting)"]
         )
+    }
+
+    private func complain(_ error: RedisError, _ work: inout Work) {
+        let reason = error.description
+        guard error.code == .replied, !error.mayRetry else {
+            logger.debug("The reaper was not answered", metadata: ["reason": "\(reason)"])
+            return
+        }
+        guard reason != work.complaint else { return }
+        work.complaint = reason
+        logger.warning("The reaper is refused by Redis", metadata: ["reason": "\(reason)"])
     }
 
     // MARK: The role
@@ -246,14 +259,7 @@ extension Reaper {
             listed[index].deadline = max(listed[index].deadline, deadline)
             listed[index].isLive = deadline > now
         }
-        let fenced = plan.fenced
         let over = plan.update(listed, at: .now, now)
-        if plan.fenced > fenced {
-            logger.info(
-                "A node's connections depart with it",
-                metadata: ["incarnations": "\(plan.fenced - fenced)"]
-            )
-        }
         guard !over.isEmpty else { return }
         let names = over.map { RedisArgument.text($0) }
         _ = try await link.send(RedisCommand("ZREM", arguments: [.text(keys.incarnations)] + names))
@@ -273,7 +279,9 @@ extension Reaper {
             plan.putBack(page)
             throw error
         }
-        plan.answered(page, next: words[0].text ?? "0")
+        if plan.answered(page, next: words[0].text ?? "0", departed: words[2].number ?? 0) {
+            logger.info("A dead node's connections depart", metadata: ["incarnation": "\(page.incarnation)"])
+        }
         let told = UInt64(max(0, words[3].number ?? 0))
         board.withLock { $0.told += told }
         await rest(since: asked)

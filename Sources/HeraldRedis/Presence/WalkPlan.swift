@@ -35,8 +35,9 @@ struct WalkPlan: Sendable {
     private var dead: [Page] = []
     private var live: [Page] = []
 
-    /// How many incarnations were found dead.
+    /// How many dead incarnations had connections left that departed with them.
     private(set) var fenced: UInt64 = 0
+    private var fencedNames: Set<String> = []
 
     var hasDead: Bool { !dead.isEmpty }
 
@@ -59,7 +60,6 @@ struct WalkPlan: Sendable {
                 walked[name] = Walked(isDead: false, at: now)
                 live += Self.pages(of: name, .live)
             } else if isDue(name, isDead: true, at: now) {
-                if walked[name]?.isDead != true { fenced += 1 }
                 walked[name] = Walked(isDead: true, at: now)
                 live.removeAll { $0.incarnation == name }
                 dead += Self.pages(of: name, .dead(deadline: deadline))
@@ -68,6 +68,7 @@ struct WalkPlan: Sendable {
         }
         let names = Set(listed.map(\.name))
         walked = walked.filter { names.contains($0.key) }
+        fencedNames.formIntersection(names)
         return over
     }
 
@@ -84,12 +85,20 @@ struct WalkPlan: Sendable {
 
     mutating func next() -> Page? { dead.popLast() ?? live.popLast() }
 
-    /// Says where the next page of the same index begins.
-    mutating func answered(_ page: Page, next cursor: String) {
-        guard cursor != "0" else { return }
-        var next = page
-        next.cursor = cursor
-        putBack(next)
+    /// Takes in where the next page of the same index begins, and how many connections departed.
+    ///
+    /// - Returns: whether these are the first of a dead incarnation.
+    mutating func answered(_ page: Page, next cursor: String, departed: Int64) -> Bool {
+        if cursor != "0" {
+            var next = page
+            next.cursor = cursor
+            putBack(next)
+        }
+        guard departed > 0, page.verdict != .live, fencedNames.insert(page.incarnation).inserted else {
+            return false
+        }
+        fenced += 1
+        return true
     }
 
     /// The page was not answered, or not for now.

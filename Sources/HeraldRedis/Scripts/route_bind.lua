@@ -52,6 +52,7 @@ if holder and not departed then
 end
 
 local reply, max = { 'full' }, tonumber(ARGV[9])
+local expires, returned = now + tonumber(ARGV[6]), 0
 if max > 0 and not isHeld then
     local counted = others(KEYS[1], ARGV[2])
     if #counted >= max and ARGV[10] == '0' then
@@ -61,6 +62,7 @@ if max > 0 and not isHeld then
         end
         return reply
     end
+    reply = { 0, 0, '', 0 }
     for at = 1, #counted - max + 1 do
         local other = counted[at]
         table.insert(reply, other.key)
@@ -73,12 +75,11 @@ if max > 0 and not isHeld then
     end
 end
 
-local expires, returned = now + tonumber(ARGV[6]), 0
 redis.call('HSET', KEYS[1], ARGV[2], string.format('%s %.0f %.0f', session, epoch, expires))
 keep(KEYS[1], expires)
 if tells then
     local isSame = holder == session
     returned = took(KEYS[1], ARGV[1], ARGV[2], session, whole(epoch), holder, departed, isSame)
 end
-table.remove(reply, 1)
-return { epoch, expires, replaced, returned, unpack(reply) }
+reply[1], reply[2], reply[3], reply[4] = epoch, expires, replaced, returned
+return reply
