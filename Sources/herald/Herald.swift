@@ -22,7 +22,7 @@ struct Herald: AsyncParsableCommand {
         version: version,
         subcommands: [
             UpCommand.self, LogicCommand.self, CloudCommand.self, PushCommand.self, RoutesCommand.self,
-            NodesCommand.self, TailCommand.self, DoctorCommand.self, TiedCommand.self,
+            NodesCommand.self, TailCommand.self, EventsCommand.self, DoctorCommand.self, TiedCommand.self,
         ]
     )
 }

@@ -55,12 +55,14 @@ struct CloudCommand: AsyncParsableCommand {
             let prefix = settings.redis.prefix
             let node = CloudNode(
                 configuration: configuration,
-                routes: RedisRouteTable(link: link, prefix: prefix, logger: logger),
-                leaseRoutes: RedisRouteTable(link: leaseLink, prefix: prefix, logger: logger),
+                routes: settings.routeTable(link, logger: logger),
+                leaseRoutes: settings.routeTable(leaseLink, logger: logger),
                 bus: RedisBus(link: link, address: address, options: options, on: group, prefix: prefix),
                 logger: logger
             )
-            try await Serving.run([link, leaseLink, node], logger: logger)
+            var services: [any Service] = [link, leaseLink]
+            if let reaper = settings.reaper(link, logger: logger) { services.append(reaper) }
+            try await Serving.run(services + [node], logger: logger)
         } catch let error as CloudNodeError {
             throw Failure(
                 error.isConfiguration || error.isNodeHeld ? .usage : .unavailable,

@@ -27,7 +27,7 @@ struct DoctorCommand: AsyncParsableCommand {
             findings = try await Deadline.within(.seconds(10)) {
                 let facts = try await RedisSession.open(settings) { try await RedisFacts.gather($0) }
                 return [Finding(.ok, "reachable", "\(address) answers")]
-                    + facts.findings(leaseTTL: settings.limits.leaseTTL)
+                    + facts.findings(leaseTTL: settings.limits.leaseTTL) + settings.presenceFindings
             }
         } catch let failure as Failure where failure.code == .unavailable {
             isAway = true

@@ -39,21 +39,44 @@ struct LogicCommand: AsyncParsableCommand {
                 on: group,
                 prefix: settings.redis.prefix
             )
-            let routes = RedisRouteTable(link: link, prefix: settings.redis.prefix, logger: logger)
+            let webhooks = try webhooks(settings, link, logger: logger)
             let logic = try Logic(
                 configuration: configuration(settings),
-                routes: routes,
+                routes: settings.routeTable(link, logger: logger),
                 bus: bus,
+                webhooks: webhooks.map { dispatcher in { @Sendable in dispatcher.counters } },
                 logger: logger
             ) { port in
                 logger.info("listening", metadata: ["host": "\(settings.logic.host)", "port": "\(port)"])
             }
-            try await Serving.run([link, logic], logger: logger)
+            var services: [any Service] = [link]
+            if let reaper = settings.reaper(link, logger: logger) { services.append(reaper) }
+            if let webhooks { services.append(webhooks) }
+            try await Serving.run(services + [logic], logger: logger)
         } catch let error as LogicError {
             throw Failure(Serving.isSettings(error) ? .usage : .failed, "logic cannot run: \(error)")
+        } catch let error as WebhookError {
+            throw Failure(.usage, "logic cannot run: \(error)")
         } catch let error as RedisError {
             throw Failure(.unavailable, "logic cannot use Redis at \(address): \(error)")
         }
+    }
+
+    /// The dispatcher of presence events, when they are to be sent anywhere.
+    private func webhooks(
+        _ settings: HeraldSettings,
+        _ link: RedisLink,
+        logger: Logger
+    ) throws -> WebhookDispatcher<RedisPresenceLog>? {
+        guard let configuration = try settings.webhookConfiguration() else { return nil }
+        // Two processes of one name on two machines are still two.
+        let holder = "\(settings.logic.name)-\(String(UInt64.random(in: 0 ... .max), radix: 36))"
+        return try WebhookDispatcher(
+            configuration: configuration,
+            log: RedisPresenceLog(link: link, prefix: settings.redis.prefix, logger: logger),
+            holder: holder,
+            logger: logger
+        )
     }
 
     private func configuration(_ settings: HeraldSettings) throws -> LogicConfiguration {

@@ -17,7 +17,7 @@ struct NodesCommand: AsyncParsableCommand {
     func run() async throws {
         let settings = try shared.settings()
         let (nodes, now) = try await RedisSession.open(settings) { link in
-            let table = RedisRouteTable(link: link, prefix: settings.redis.prefix)
+            let table = settings.routeTable(link)
             do {
                 return (try await table.nodes(), try await RedisClock.now(link))
             } catch let error as RouteTableError {

@@ -25,6 +25,29 @@ extension HeraldSettings {
         return options
     }
 
+    /// The table of routes with the rules that all processes share.
+    func routeTable(_ link: RedisLink, logger: Logger = Logger(label: "herald")) -> RedisRouteTable {
+        RedisRouteTable(
+            link: link,
+            prefix: redis.prefix,
+            rules: presence,
+            leaseTTL: limits.leaseTTL,
+            logger: logger
+        )
+    }
+
+    /// What tells the departures of dead nodes, in every process that runs; nil when nobody is told.
+    func reaper(_ link: RedisLink, logger: Logger) -> Reaper? {
+        guard presence.eventsAreWritten else { return nil }
+        return Reaper(
+            link: link,
+            prefix: redis.prefix,
+            rules: presence,
+            leaseTTL: limits.leaseTTL,
+            logger: logger
+        )
+    }
+
     var level: Logger.Level { Logger.Level(rawValue: log.level) ?? .info }
 }
 

@@ -24,7 +24,7 @@ struct RoutesCommand: AsyncParsableCommand {
         do { user = try UserID(self.user) } catch { throw Failure(.usage, "\(error)") }
         let settings = try shared.settings()
         let (routes, now) = try await RedisSession.open(settings) { link in
-            let table = RedisRouteTable(link: link, prefix: settings.redis.prefix)
+            let table = settings.routeTable(link)
             do {
                 let found = try await table.look(up: Lookup(users: [user])).users.first ?? []
                 return (

@@ -10,21 +10,31 @@ enum Console {
     /// Writes a line to standard output at once.
     static func say(_ line: String) { write(Array((line + "\n").utf8), to: STDOUT_FILENO) }
 
-    static func say(_ json: [UInt8]) { write(json + [UInt8(ascii: "\n")], to: STDOUT_FILENO) }
+    static func say(_ json: [UInt8]) { deliver(json) }
+
+    /// Says it, to whom it matters whether it was said.
+    ///
+    /// - Returns: false when nobody reads standard output any more.
+    @discardableResult static func deliver(_ json: [UInt8]) -> Bool {
+        write(json + [UInt8(ascii: "\n")], to: STDOUT_FILENO)
+    }
 
     /// Writes a line to standard error at once.
     static func complain(_ line: String) { write(Array((line + "\n").utf8), to: STDERR_FILENO) }
 
     /// One system call for a line that fits a pipe's buffer, so that lines of several processes do not mix. What
     /// cannot be written (a closed pipe) is dropped: there is nobody left to tell.
-    static func write(_ bytes: [UInt8], to descriptor: Int32) {
+    ///
+    /// - Returns: whether all was written.
+    @discardableResult static func write(_ bytes: [UInt8], to descriptor: Int32) -> Bool {
         var rest = bytes[...]
         while !rest.isEmpty {
             let count = rest.withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress, $0.count) }
             if count < 0 && errno == EINTR { continue }
-            guard count > 0 else { return }
+            guard count > 0 else { return false }
             rest = rest.dropFirst(count)
         }
+        return true
     }
 
     private static func isSet(_ variable: String) -> Bool {

@@ -10,6 +10,8 @@ struct HeraldSettings: Sendable {
     var log = Log()
     var logic = Logic()
     var cloud = Cloud()
+    var presence = PresenceRules()
+    var webhooks = Webhooks()
     /// Bounds of the words; logic and cloud share them.
     var limits = Limits()
     var http = HTTPLimits()
@@ -33,6 +35,13 @@ struct HeraldSettings: Sendable {
         var host = "127.0.0.1"
         var port = 8080
         var apiKey = ""
+    }
+
+    struct Webhooks: Sendable {
+        var url = ""
+        var secret = ""
+        var allowsPrivate = false
+        var giveUpAfter: Duration = .seconds(86_400)
     }
 
     struct Cloud: Sendable {

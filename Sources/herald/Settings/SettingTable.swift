@@ -6,7 +6,7 @@ import HeraldSockets
 /// Every setting there is, in the order of `config/herald.yaml`. The file, the environment, `--set` and the
 /// documentation all come from here; the defaults come from `HeraldSettings`.
 enum SettingTable {
-    static let all: [Setting] = redis + [log] + logic + cloud + limits + http + sockets
+    static let all: [Setting] = redis + [log] + logic + cloud + presence + webhooks + limits + http + sockets
 
     static let byName: [String: Setting] = Dictionary(uniqueKeysWithValues: all.map { ($0.name, $0) })
     static let byEnvironmentName: [String: Setting] = Dictionary(
@@ -144,6 +144,63 @@ enum SettingTable {
             \.cloud.drainDuration,
             .milliseconds(0)...(.seconds(600)),
             "How long stopping takes its time."
+        ),
+    ]
+
+    private static let presence: [Setting] = [
+        .flag("presence.events", \.presence.eventsAreWritten, "Whether events are written."),
+        .duration(
+            "presence.grace",
+            \.presence.grace,
+            .milliseconds(0)...(.seconds(600)),
+            "A key that is back within it was never gone."
+        ),
+        .integer(
+            "presence.events_kept",
+            \.presence.eventsKeptMax,
+            1600...100_000_000,
+            "Events kept in Redis."
+        ),
+        .integer(
+            "presence.connections_per_user",
+            \.presence.connectionsPerUserMax,
+            0...10_000,
+            "Connections of a user over all nodes; 0: as many as come."
+        ),
+        .choice(
+            "presence.when_full",
+            \.whenFull,
+            of: PresenceRules.WhenFull.allCases.map(\.rawValue),
+            "What happens to a connection beyond that."
+        ),
+    ]
+
+    private static let webhooks: [Setting] = [
+        .text(
+            "webhooks.url",
+            \.webhooks.url,
+            form: "http:// or https:// address, or empty",
+            "Where presence events are sent.",
+            check: webhookURL
+        ),
+        .text(
+            "webhooks.secret",
+            \.webhooks.secret,
+            form: "text, 16 to 256 characters, or empty",
+            "What signs them.",
+            isSecret: true,
+            check: webhookSecret
+        ),
+        .flag(
+            "webhooks.allow_private",
+            \.webhooks.allowsPrivate,
+            "Whether the receiver may be in a private network."
+        ),
+        .duration(
+            "webhooks.give_up_after",
+            \.webhooks.giveUpAfter,
+            .seconds(60)...(.seconds(7 * 86_400)),
+            "When an event that is not taken is given up."
         ),
     ]
 
@@ -287,6 +344,16 @@ enum SettingTable {
 
     @Sendable private static func nodeID(_ text: String) throws(BadValue) {
         do { _ = try NodeID(text) } catch { throw BadValue(error.rule) }
+    }
+
+    @Sendable private static func webhookURL(_ text: String) throws(BadValue) {
+        guard !text.isEmpty else { return }
+        do { _ = try WebhookURL(text) } catch { throw BadValue("is wrong: \(error)") }
+    }
+
+    @Sendable private static func webhookSecret(_ text: String) throws(BadValue) {
+        guard !text.isEmpty else { return }
+        do { _ = try WebhookSecret(text) } catch { throw BadValue("is too weak: \(error)") }
     }
 
     @Sendable private static func clientURL(_ text: String) throws(BadValue) {
