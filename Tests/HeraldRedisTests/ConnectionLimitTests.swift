@@ -95,13 +95,13 @@ struct ConnectionLimitTests {
     @Test func `a renewal that finds the user full of ghosts takes a place of theirs`() async throws {
         let rules = PresenceRules.limited(to: 1, .refuseNewest)
         try await withPresence(rules) { under async throws in
-            let dead = try await under.table.register(profile("cloud-1"), lease: .milliseconds(600))
+            let dead = try await under.table.register(profile("cloud-1"), lease: .seconds(2))
             let live = try await under.table.register(profile("cloud-2"), lease: .seconds(60))
             let (phone, _) = try await under.table.bindOne(bind("alice/phone", live, 1))
             try await under.link.send(RedisCommand("DEL", "herald:user:{alice}"))
             _ = try await under.table.bindOne(bind("alice/pad", dead, 1))
             #expect(try await under.table.renew([phone], for: .seconds(60)) == [.refused])
-            try await passTime(.milliseconds(600), at: under.link)
+            try await passTime(.seconds(2), at: under.link)
             #expect(try await under.table.renew([phone], for: .seconds(60)) != [.refused])
             #expect(try await under.table.routes(of: "alice").map(\.session) == [phone.session])
         }

@@ -3,6 +3,8 @@ public import HeraldCore
 /// What Redis holds under one key, and what its scripts make of it: `route_bind.lua`, `route_renew.lua` and
 /// `route_unbind.lua` as a value.
 ///
+/// How many other keys the user holds is not its business: it never answers `full`.
+///
 /// The memory table and the model checker decide with it; a differential test holds it against the Lua.
 public struct KeyRecord: Hashable, Sendable {
     /// What was written last, over or not.
