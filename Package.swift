@@ -33,6 +33,7 @@ let package = Package(
             providers: [.apt(["libhiredis-dev"])]
         ),
         .systemLibrary(name: "CEpoll", path: "Modules/CEpoll"),
+        .systemLibrary(name: "COpenSSL", path: "Modules/COpenSSL", providers: [.apt(["libssl-dev"])]),
         .systemLibrary(name: "CZlib", path: "Modules/CZlib", providers: [.apt(["zlib1g-dev"])]),
         .systemLibrary(name: "CProcess", path: "Modules/CProcess"),
         .target(name: "HeraldCore", swiftSettings: strict),
@@ -73,7 +74,7 @@ let package = Package(
             resources: [.embedInCode("openapi.yaml")],
             swiftSettings: strict
         ),
-        .target(name: "HeraldSockets", dependencies: ["CEpoll", "CZlib"], swiftSettings: strict),
+        .target(name: "HeraldSockets", dependencies: ["CEpoll", "COpenSSL", "CZlib"], swiftSettings: strict),
         .target(
             name: "HeraldCloud",
             dependencies: [
@@ -126,7 +127,7 @@ let package = Package(
         ),
         .testTarget(
             name: "HeraldSocketsTests",
-            dependencies: ["CZlib", "HeraldSockets", "HeraldTesting", "conformance"],
+            dependencies: ["COpenSSL", "CZlib", "HeraldSockets", "HeraldTesting", "conformance"],
             exclude: ["clients"],
             swiftSettings: strict
         ),

@@ -26,6 +26,9 @@ extension EventLoop where Handler: ~Copyable {
             return
         }
         table.setTimer(index, .engine, after: limits.upgradeDeadline)
+        guard table.tls?.start(index, descriptor: descriptor) != false else {
+            return table.end(index, .disconnected)
+        }
         if !table.epoll.add(descriptor, .readable, id: table.slot(index).pointee.id.rawValue) {
             table.end(index, .disconnected)
         }

@@ -3,11 +3,17 @@ import Glibc
 /// From bytes to events to the handler. One read per socket and turn, so that none starves the others.
 extension EventLoop where Handler: ~Copyable {
     mutating func receive(_ index: Int) {
+        guard table.tls == nil else { return receiveEncrypted(index) }
         let count = recv(table.slot(index).pointee.descriptor, readBuffer.baseAddress, readBuffer.count, 0)
         guard count > 0 else {
             if count < 0, errno == EAGAIN || errno == EINTR { return }
             return table.end(index, .disconnected)
         }
+        received(index, count)
+    }
+
+    /// The first `count` bytes of the read buffer came from this peer.
+    mutating func received(_ index: Int, _ count: Int) {
         table.counters.bytesIn += UInt64(count)
         // Whatever it is, the peer lives.
         table.slot(index).pointee.flags.remove(.isPinged)

@@ -22,6 +22,8 @@ struct EventLoop<Handler: SocketHandler & ~Copyable>: ~Copyable {
     var pacer: PingPacer
     private var commands: [Handler.Command] = []
     private var publishedBytes = 0
+    /// Steps of TLS handshakes taken in this turn.
+    var handshakeSteps = 0
     private var hasMail = false
     private var hasWork = false
     /// Set while no descriptor was left, not even in reserve: when to listen again.
@@ -36,6 +38,7 @@ struct EventLoop<Handler: SocketHandler & ~Copyable>: ~Copyable {
         listener: consuming Listener,
         limits: SocketLimits,
         deflate: DeflateSettings?,
+        certificate: TLSCertificate?,
         mailbox: LoopMailbox<Handler.Command>,
         shared: LoopShared,
         budget: NodeBudget,
@@ -47,6 +50,7 @@ struct EventLoop<Handler: SocketHandler & ~Copyable>: ~Copyable {
             epoll: consume epoll,
             limits: limits,
             deflate: deflate,
+            certificate: certificate,
             nowNanoseconds: now
         )
         self.handler = handler
@@ -88,6 +92,7 @@ struct EventLoop<Handler: SocketHandler & ~Copyable>: ~Copyable {
     private mutating func turn() {
         let count = table.epoll.wait(milliseconds: waitMilliseconds())
         table.nowNanoseconds = Self.clock()
+        handshakeSteps = 0
         for position in 0..<count { serve(table.epoll.event(position)) }
         if hasMail { takeMail() }
         runTimers()
@@ -110,11 +115,13 @@ struct EventLoop<Handler: SocketHandler & ~Copyable>: ~Copyable {
     private mutating func serve(_ index: Int, _ event: Epoll.Interest) {
         if event.contains(.writable) { table.writable(index) }
         guard table.slot(index).pointee.lifecycle.isConnected else { return }
+        // A handshake waits for room as well as for bytes.
+        let goesOn = event.contains(.writable) && table.tls?.isHandshaking(index) == true
         let isBroken = !event.isDisjoint(with: .broken)
         if table.slot(index).pointee.flags.contains(.isPaused) {
             // Nothing may be read, and the kernel would go on reporting.
             if isBroken { table.end(index, .disconnected) }
-        } else if isBroken || event.contains(.readable) {
+        } else if isBroken || goesOn || event.contains(.readable) {
             receive(index)
         }
     }

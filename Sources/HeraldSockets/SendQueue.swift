@@ -82,10 +82,17 @@ struct SendQueue: ~Copyable {
     }
 
     /// Drops every frame of which the peer has seen nothing yet; the stream stays well-formed.
-    mutating func removeUnstarted() {
-        while let frame = popRing() { byteCount -= frame.byteCount }
+    ///
+    /// - Parameter keptBytes: so many of the unsent bytes are as good as sent: every frame with any of them stays.
+    mutating func removeUnstarted(keeping keptBytes: Int = 0) {
+        while ringCount > 0, let ring {
+            let last = ring + ringIndex(ringCount - 1)
+            guard byteCount - last.pointee.byteCount >= keptBytes else { return }
+            byteCount -= last.move().byteCount
+            ringCount -= 1
+        }
         releaseRing()
-        if let frame = first, firstSent == 0 {
+        if let frame = first, firstSent == 0, keptBytes == 0 {
             byteCount -= frame.byteCount
             first = nil
         }

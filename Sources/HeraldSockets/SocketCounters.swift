@@ -20,6 +20,11 @@ public struct SocketCounters: Sendable, Equatable {
     /// Connections that sent no whole request in time (408).
     public var refusedTooSlow: UInt64 = 0
 
+    /// TLS handshakes completed.
+    public var tlsHandshakes: UInt64 = 0
+    /// Connections that ended before theirs was: no common version, no TLS at all, gone.
+    public var tlsHandshakeFailures: UInt64 = 0
+
     /// Control frames received.
     public var controlFramesIn: UInt64 = 0
     /// Whole messages handed to the handler.
@@ -87,7 +92,8 @@ public struct SocketCounters: Sendable, Equatable {
             \.accepted, \.opened, \.closed, \.responded, \.refusedFull, \.refusedNoDescriptor,
             \.refusedRequest,
             \.refusedTooLarge, \.refusedTooSlow, \.controlFramesIn, \.messagesIn, \.bytesIn, \.framesOut,
-            \.messagesInflated, \.framesDeflated, \.bytesOut, \.writes, \.pingsOut, \.overflows, \.shed,
+            \.tlsHandshakes, \.tlsHandshakeFailures, \.messagesInflated, \.framesDeflated, \.bytesOut,
+            \.writes, \.pingsOut, \.overflows, \.shed,
             \.protocolErrors, \.badPayloads,
             \.messagesTooBig, \.floods, \.pongsSkipped, \.pingTimeouts, \.disconnects, \.closeTimeouts,
             \.descriptorsExhausted, \.batchesRefused,

@@ -22,6 +22,7 @@ public final class SocketEngine<Handler: SocketHandler & ~Copyable>: Sendable {
     private struct State {
         var isStarted = false
         var port = 0
+        var certificate: TLSCertificate?
         var threads: [LoopThread] = []
     }
 
@@ -59,6 +60,10 @@ public final class SocketEngine<Handler: SocketHandler & ~Copyable>: Sendable {
             return !state.isStarted
         }
         guard isFirst else { throw .started }
+        if let tls = configuration.tls {
+            let certificate = try TLSCertificate(tls)
+            state.withLock { $0.certificate = certificate }
+        }
         let births = try prepare()
         do throws(SocketEngineError) {
             for birth in births { try startThread(birth) }
@@ -70,6 +75,14 @@ public final class SocketEngine<Handler: SocketHandler & ~Copyable>: Sendable {
 
     /// The port it listens on; 0 before `start`.
     public var port: Int { state.withLock { $0.port } }
+
+    /// Reads the certificate and its key again, for connections accepted from now on; those that are open stay as
+    /// they are. Without TLS it does nothing.
+    ///
+    /// - Throws: `SocketEngineError` when the files are wrong: the certificate in use then stays in use.
+    public func reloadCertificate() throws(SocketEngineError) {
+        try state.withLock { $0.certificate }?.reload()
+    }
 
     /// Takes no more connections; those that are open stay.
     public func stopAccepting() {
@@ -132,8 +145,11 @@ extension SocketEngine where Handler: ~Copyable {
         guard (1024...Int(Int32.max)).contains(limits.overheadBytesMax) else {
             throw .configuration("overheadBytesMax: 1 KiB to 2 GiB")
         }
-        guard limits.readBufferBytes >= 1024, limits.acceptsPerTurnMax > 0 else {
-            throw .configuration("readBufferBytes: at least 1,024; acceptsPerTurnMax: at least 1")
+        guard limits.readBufferBytes >= 1024, limits.acceptsPerTurnMax > 0, limits.handshakesPerTurnMax > 0
+        else {
+            throw .configuration(
+                "readBufferBytes: at least 1,024; acceptsPerTurnMax and handshakesPerTurnMax: at least 1"
+            )
         }
         guard ClosePayload.isAllowedOnWire(limits.overflowCode) else {
             throw .configuration("overflowCode \(limits.overflowCode) must not be sent")
@@ -161,6 +177,7 @@ extension SocketEngine where Handler: ~Copyable {
 
     private func startThread(_ birth: Birth) throws(SocketEngineError) {
         let (limits, deflate) = (configuration.limits, configuration.deflate)
+        let certificate = state.withLock { $0.certificate }
         let (shared, budget, makeHandler) = (shared[birth.port.loop], budget, makeHandler)
         let thread = try LoopThread(name: "herald-loop-\(birth.port.loop)", group: group) {
             guard let epoll = birth.takeEpoll(), let listener = birth.takeListener() else { return }
@@ -170,6 +187,7 @@ extension SocketEngine where Handler: ~Copyable {
                 listener: listener,
                 limits: limits,
                 deflate: deflate,
+                certificate: certificate,
                 mailbox: birth.port.mailbox,
                 shared: shared,
                 budget: budget,

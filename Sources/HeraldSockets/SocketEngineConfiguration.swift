@@ -12,6 +12,8 @@ public struct SocketEngineConfiguration: Sendable {
     public var limits: SocketLimits
     /// Compression for clients that ask for it (permessage-deflate); nil refuses it to all.
     public var deflate: DeflateSettings?
+    /// TLS for all connections; nil speaks plain HTTP and WebSocket.
+    public var tls: TLSSettings?
 
     /// A configuration with the given values.
     public init(
@@ -20,7 +22,8 @@ public struct SocketEngineConfiguration: Sendable {
         loops: Int = 1,
         backlog: Int = 4096,
         limits: SocketLimits = SocketLimits(),
-        deflate: DeflateSettings? = nil
+        deflate: DeflateSettings? = nil,
+        tls: TLSSettings? = nil
     ) {
         self.host = host
         self.port = port
@@ -28,6 +31,7 @@ public struct SocketEngineConfiguration: Sendable {
         self.backlog = backlog
         self.limits = limits
         self.deflate = deflate
+        self.tls = tls
     }
 }
 

@@ -42,6 +42,9 @@ public struct SocketLimits: Sendable {
     /// Connections accepted in one turn, so that a connect storm leaves the open sockets their share: at
     /// 20 µs each, 64 are 1.3 ms.
     public var acceptsPerTurnMax = 64
+    /// Steps of TLS handshakes made in one turn, for the same reason: a signature with an RSA key of 2,048 bits is
+    /// about 1 ms, with an elliptic curve 0.1.
+    public var handshakesPerTurnMax = 16
     /// Bytes of the buffer into which a loop reads, one for all its sockets.
     public var readBufferBytes = 64 * 1024
 

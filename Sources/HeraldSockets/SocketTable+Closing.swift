@@ -28,7 +28,7 @@ extension SocketTable {
     mutating func cut(_ index: Int, cause: CloseCause) {
         if cause == .shed { counters.shed += 1 } else { counters.overflows += 1 }
         queuedBytes -= slot(index).pointee.queue.heldBytes
-        slot(index).pointee.queue.removeUnstarted()
+        slot(index).pointee.queue.removeUnstarted(keeping: tls?.pendingBytes(index) ?? 0)
         queuedBytes += slot(index).pointee.queue.heldBytes
         startClosing(index, code: limits.overflowCode, reason: "too slow", cause: cause)
     }
@@ -72,6 +72,7 @@ extension SocketTable {
             closed(index, cause)
             if cause == .disconnected { counters.disconnects += 1 }
         }
+        tls?.end(index)
         Glibc.close(slot(index).pointee.descriptor)
         slot(index).pointee.descriptor = -1
         slot(index).pointee.lifecycle = .ended

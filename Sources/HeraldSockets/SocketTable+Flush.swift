@@ -27,7 +27,7 @@ extension SocketTable {
         guard !slot(index).pointee.flags.contains(.isBlocked) else { return }
         while !slot(index).pointee.queue.isEmpty {
             let (count, bytes) = slot(index).pointee.queue.gather(into: vectors)
-            let sent = write(slot(index).pointee.descriptor, vectors: count)
+            let sent = write(index, vectors: count)
             counters.writes += 1
             guard sent >= 0 else {
                 if errno == EINTR { continue }
@@ -35,24 +35,40 @@ extension SocketTable {
                 return end(index, .disconnected)
             }
             taken(index, sent)
-            if sent < bytes { return block(index) }
+            // OpenSSL takes a record at a time, and says itself when the kernel takes no more.
+            if sent < bytes, tls == nil { return block(index) }
         }
         slot(index).pointee.pongBytes = 0
         switch slot(index).pointee.lifecycle.flushed() {
         case .nothing: break
-        case .shutDownWriting: shutdown(slot(index).pointee.descriptor, Int32(SHUT_WR))
+        case .shutDownWriting:
+            tls?.finishWriting(index)
+            shutdown(slot(index).pointee.descriptor, Int32(SHUT_WR))
         case .end: end(index, .disconnected)
         }
     }
 
     /// MSG_NOSIGNAL: a peer that is gone is an error code here and not a SIGPIPE for the process.
-    private func write(_ descriptor: Int32, vectors count: Int) -> Int {
+    private func write(_ index: Int, vectors count: Int) -> Int {
+        if tls != nil { return writeEncrypted(index, vectors: count) }
+        let descriptor = slot(index).pointee.descriptor
         let flags = Int32(MSG_NOSIGNAL)
         if count == 1 { return Glibc.send(descriptor, vectors[0].iov_base, vectors[0].iov_len, flags) }
         var message = msghdr()
         message.msg_iov = vectors.baseAddress
         message.msg_iovlen = count
         return sendmsg(descriptor, &message, flags)
+    }
+
+    /// Says what OpenSSL says as send(2) would: -1 with an errno.
+    private func writeEncrypted(_ index: Int, vectors count: Int) -> Int {
+        switch tls?.write(index, UnsafeBufferPointer(rebasing: vectors[..<count])) {
+        case .bytes(let count): return count
+        case .wantsWrite: errno = EAGAIN
+        // Nothing is written before the handshake, and TLS has no other reason to wait for the peer.
+        case .wantsRead, .ended, .none: errno = EPIPE
+        }
+        return -1
     }
 
     private mutating func taken(_ index: Int, _ bytes: Int) {
@@ -63,7 +79,7 @@ extension SocketTable {
         queuedBytes += slot(index).pointee.queue.heldBytes
     }
 
-    private mutating func block(_ index: Int) {
+    mutating func block(_ index: Int) {
         slot(index).pointee.flags.insert(.isBlocked)
         updateInterest(index)
     }

@@ -43,6 +43,8 @@ public struct SocketTable: ~Copyable {
     var counters = SocketCounters()
     /// nil when the engine does not compress.
     var deflate: LoopDeflate?
+    /// nil when the engine speaks no TLS.
+    let tls: TLSSessions?
     /// Memory waiting in all send queues.
     var queuedBytes = 0
     let vectors: UnsafeMutableBufferPointer<iovec>
@@ -71,6 +73,7 @@ public struct SocketTable: ~Copyable {
         epoll: consuming Epoll,
         limits: SocketLimits,
         deflate: DeflateSettings?,
+        certificate: TLSCertificate?,
         nowNanoseconds: UInt64
     ) {
         self.deflate = deflate.map { LoopDeflate(settings: $0) }
@@ -80,6 +83,8 @@ public struct SocketTable: ~Copyable {
         self.nowNanoseconds = nowNanoseconds
         slotCapacity = limits.socketsMaxPerLoop + limits.refusalsMaxPerLoop
         slots = .allocate(capacity: slotCapacity)
+        let capacity = slotCapacity
+        tls = certificate.map { TLSSessions(certificate: $0, slotCapacity: capacity) }
         dirty = .allocate(capacity: slotCapacity)
         wheel = TimerWheel(capacity: slotCapacity * 2, now: nowNanoseconds >> Self.tickShift)
         // 64 small frames are about what fits a segment train; more vectors were not faster.

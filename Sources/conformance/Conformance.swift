@@ -3,7 +3,7 @@ import HeraldSockets
 
 /// An echo server for public conformance suites: the production engine with limits wide enough for them.
 ///
-///     conformance [--port N] [--deflate [--takeover]]
+///     conformance [--port N] [--deflate [--takeover]] [--tls CERTIFICATE KEY]
 ///
 /// It listens on 127.0.0.1 only, says on standard output where, and serves until it is killed. Autobahn's suite
 /// is run against it with `wstest -m fuzzingclient`. Nothing here judges frames: what a suite finds, it
@@ -25,7 +25,7 @@ enum Conformance {
             say("conformance: \(error)\n", to: STDERR_FILENO)
             exit(71)
         }
-        say("ws://127.0.0.1:\(engine.port)\n", to: STDOUT_FILENO)
+        say("\(options.tls == nil ? "ws" : "wss")://127.0.0.1:\(engine.port)\n", to: STDOUT_FILENO)
         // The loops serve until a signal ends the process.
         while true { pause() }
     }
@@ -40,6 +40,7 @@ enum Conformance {
 struct Options {
     var port = 0
     var deflate: DeflateSettings?
+    var tls: TLSSettings?
 
     /// What is wrong with the command line.
     struct Failure: Error {
@@ -65,6 +66,13 @@ struct Options {
                 }
                 options.deflate?.serverTakesOverContext = true
                 options.deflate?.clientTakesOverContext = true
+            case "--tls":
+                guard let certificate = rest.next(), let key = rest.next() else {
+                    return .failure(
+                        Failure(description: "--tls wants two files, the certificate's and the key's")
+                    )
+                }
+                options.tls = TLSSettings(certificateFile: certificate, keyFile: key)
             default:
                 return .failure(Failure(description: "unknown argument \(argument)"))
             }
@@ -82,6 +90,12 @@ struct Options {
         limits.pongBytesMax = 65_535
         limits.pingInterval = .seconds(3600)
         limits.closeTimeout = .seconds(30)
-        return SocketEngineConfiguration(host: "127.0.0.1", port: port, limits: limits, deflate: deflate)
+        return SocketEngineConfiguration(
+            host: "127.0.0.1",
+            port: port,
+            limits: limits,
+            deflate: deflate,
+            tls: tls
+        )
     }
 }

@@ -70,6 +70,17 @@ import Testing
         #expect(held == 0)
     }
 
+    @Test(arguments: [(0, 0), (1, 2), (2, 2), (3, 4), (5, 6), (6, 6), (10, 10)])
+    func `dropping keeps every frame of which something is as good as sent`(kept: Int, left: Int) {
+        var queue = SendQueue()
+        for value in 0..<5 { queue.append(frame([UInt8(value), UInt8(value)])) }
+        queue.removeUnstarted(keeping: kept)
+        let (bytes, count) = (queue.byteCount, queue.count)
+        #expect(bytes == left && count == left / 2)
+        queue.append(frame([9]))
+        #expect(waiting(queue).last == 9)
+    }
+
     @Test func `a tiny frame counts for what it holds`() {
         var queue = SendQueue()
         for _ in 0..<10 { queue.append(frame([1])) }

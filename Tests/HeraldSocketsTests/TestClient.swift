@@ -3,7 +3,7 @@ import Glibc
 @testable import HeraldSockets
 
 /// A blocking client over a real loopback socket. Every wait is bounded, so a test fails and does not hang.
-final class TestClient {
+class TestClient {
     struct Failure: Error, CustomStringConvertible {
         var description: String
     }
@@ -51,6 +51,10 @@ final class TestClient {
         receiveBufferBytes: Int? = nil
     ) throws {
         try self.init(port: port, receiveBufferBytes: receiveBufferBytes)
+        try upgrade(line, and: more)
+    }
+
+    func upgrade(_ line: String = "GET /ws HTTP/1.1", and more: [UInt8] = []) throws {
         try send(RequestHeadTests.upgrade(line: line) + more)
         let head = try head()
         guard head.hasPrefix("HTTP/1.1 101") else { throw Failure(description: head) }
@@ -63,9 +67,7 @@ final class TestClient {
     func send(_ bytes: [UInt8]) throws {
         var sent = 0
         while sent < bytes.count {
-            let count = bytes[sent...].withUnsafeBytes {
-                Glibc.send(descriptor, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL))
-            }
+            let count = bytes[sent...].withUnsafeBytes { put($0) }
             guard count > 0 else { throw Failure(description: "send: \(reason(of: errno))") }
             sent += count
         }
@@ -119,6 +121,15 @@ final class TestClient {
     /// Whether the server has ended the connection, having sent nothing more.
     func isEnded() throws -> Bool { try rest().isEmpty }
 
+    /// Overridden by the client that speaks TLS.
+    func put(_ bytes: UnsafeRawBufferPointer) -> Int {
+        Glibc.send(descriptor, bytes.baseAddress, bytes.count, Int32(MSG_NOSIGNAL))
+    }
+
+    func take(into buffer: UnsafeMutableRawBufferPointer) -> Int {
+        recv(descriptor, buffer.baseAddress, buffer.count, 0)
+    }
+
     private func take(_ count: Int) throws -> [UInt8] {
         while buffer.count < count {
             guard try fill() else { throw Failure(description: "ended inside a frame") }
@@ -129,7 +140,7 @@ final class TestClient {
 
     private func fill() throws -> Bool {
         var bytes = [UInt8](repeating: 0, count: 65_536)
-        let count = recv(descriptor, &bytes, bytes.count, 0)
+        let count = bytes.withUnsafeMutableBytes { take(into: $0) }
         if count < 0, errno == EAGAIN { throw Failure(description: "nothing came in time") }
         guard count > 0 else { return false }
         buffer += bytes[..<count]

@@ -153,6 +153,7 @@ struct Harness {
     static func run(
         loops: Int = 1,
         deflate: DeflateSettings? = nil,
+        tls: TLSSettings? = nil,
         limits change: (inout SocketLimits) -> Void = { _ in },
         _ test: (Harness) async throws -> Void
     ) async throws {
@@ -165,7 +166,8 @@ struct Harness {
             port: 0,
             loops: loops,
             limits: limits,
-            deflate: deflate
+            deflate: deflate,
+            tls: tls
         )
         let engine = SocketEngine(configuration) { TestHandler(loop: $0.loop, log: log) }
         try engine.start()
