@@ -1,6 +1,5 @@
 public import HeraldCore
 import Hummingbird
-import HummingbirdCore
 public import Logging
 public import NIOCore
 public import NIOPosix
@@ -18,6 +17,7 @@ public struct Logic<Table: RouteTable, Channel: Bus, Time: Clock>: Service where
     private let bus: Channel
     private let clock: Time
     private let loops: any EventLoopGroup
+    private let jobs: (any JobQueue)?
     private let webhooks: (@Sendable () -> WebhookCounters)?
     private let logger: Logger
     private let onListening: @Sendable (Int) async -> Void
@@ -29,6 +29,7 @@ public struct Logic<Table: RouteTable, Channel: Bus, Time: Clock>: Service where
     ///   - loops: what the sockets are read on, and the pipeline runs on. One thread serves some 30,000 pushes a
     ///     second with the fewest switches between threads (see `LoopExecutor`), and fewer still when the table
     ///     and the bus live on it too. Not shut down by this.
+    ///   - jobs: where queued pushes go; nil for no jobs.
     ///   - webhooks: what the process's webhook dispatcher has done, for `/metrics`; nil when there is none.
     ///   - logger: for starts, stops and changes; never a message.
     ///   - onListening: called once with the port, when requests are taken.
@@ -38,6 +39,7 @@ public struct Logic<Table: RouteTable, Channel: Bus, Time: Clock>: Service where
         routes: Table,
         bus: Channel,
         loops: any EventLoopGroup = MultiThreadedEventLoopGroup.singleton,
+        jobs: (any JobQueue)? = nil,
         webhooks: (@Sendable () -> WebhookCounters)? = nil,
         logger: Logger,
         onListening: @escaping @Sendable (_ port: Int) async -> Void = { _ in }
@@ -48,6 +50,7 @@ public struct Logic<Table: RouteTable, Channel: Bus, Time: Clock>: Service where
             bus: bus,
             clock: ContinuousClock(),
             loops: loops,
+            jobs: jobs,
             webhooks: webhooks,
             logger: logger,
             onListening: onListening
@@ -60,6 +63,7 @@ public struct Logic<Table: RouteTable, Channel: Bus, Time: Clock>: Service where
     ///   - bus: what carries envelopes to the nodes.
     ///   - clock: what deadlines and durations are measured with.
     ///   - loops: what the sockets are read on, and the pipeline runs on.
+    ///   - jobs: where queued pushes go; nil for no jobs.
     ///   - webhooks: what the process's webhook dispatcher has done, for `/metrics`; nil when there is none.
     ///   - logger: for starts, stops and changes; never a message.
     ///   - onListening: called once with the port, when requests are taken.
@@ -70,6 +74,7 @@ public struct Logic<Table: RouteTable, Channel: Bus, Time: Clock>: Service where
         bus: Channel,
         clock: Time,
         loops: any EventLoopGroup = MultiThreadedEventLoopGroup.singleton,
+        jobs: (any JobQueue)? = nil,
         webhooks: (@Sendable () -> WebhookCounters)? = nil,
         logger: Logger,
         onListening: @escaping @Sendable (_ port: Int) async -> Void = { _ in }
@@ -82,6 +87,7 @@ public struct Logic<Table: RouteTable, Channel: Bus, Time: Clock>: Service where
         self.bus = bus
         self.clock = clock
         self.loops = loops
+        self.jobs = jobs
         self.webhooks = webhooks
         self.logger = logger
         self.onListening = onListening
@@ -101,15 +107,18 @@ public struct Logic<Table: RouteTable, Channel: Bus, Time: Clock>: Service where
             logger: logger
         )
         let watch = TableWatch(table: table, clock: clock, logger: logger)
+        let jobWatch = jobs.map { JobWatch(queue: $0, clock: clock) }
         let requests = RequestCounters()
         let api = LogicAPI(
-            endpoints: endpoints(pipeline, watch, requests),
+            endpoints: endpoints(pipeline, watch, jobWatch, requests),
             access: AccessRule(key: configuration.apiKey),
             counters: requests
         )
         // Shut down from the last to the first: no requests come any more when the pipeline empties itself.
+        var services: [any Service] = [pipeline, watch]
+        if let jobWatch { services.append(jobWatch) }
         let group = ServiceGroup(
-            configuration: .init(services: [pipeline, watch, server(api, requests)], logger: logger)
+            configuration: .init(services: services + [server(api, requests)], logger: logger)
         )
         do {
             try await group.run()
@@ -125,11 +134,22 @@ public struct Logic<Table: RouteTable, Channel: Bus, Time: Clock>: Service where
     private func endpoints(
         _ pipeline: PushPipeline<Table, Channel, Time>,
         _ watch: TableWatch<Table, Time>,
+        _ jobWatch: JobWatch<Time>?,
         _ requests: RequestCounters
     ) -> [Endpoint] {
+        let jobs = jobs.map { queue in
+            JobController(
+                queue: queue,
+                limits: configuration.limits,
+                jobLimits: configuration.jobLimits,
+                random: .random(in: 0...(.max)),
+                logger: logger
+            )
+        }
         let pushes = PushController(
             pipeline: pipeline,
             limits: configuration.limits,
+            intake: jobs?.intake,
             random: .random(in: 0...(.max))
         )
         let routes = RouteController(table: table, bus: bus, sender: configuration.name)
@@ -141,43 +161,24 @@ public struct Logic<Table: RouteTable, Channel: Bus, Time: Clock>: Service where
                 let (done, waiting) = pipeline.counters
                 var metrics = MetricsText(pipeline: done, waiting: waiting, requests: requests)
                 if let webhooks { metrics.add(webhooks(), at: WallClock.now) }
-                return metrics.text
+                return metrics.text + (jobWatch.map { JobMetricsText(queue: $0.counts).text } ?? "")
             }
         )
-        return pushes.endpoints + routes.endpoints + presence.endpoints + nodes.endpoints + service.endpoints
+        return pushes.endpoints + routes.endpoints + presence.endpoints + nodes.endpoints
+            + (jobs?.endpoints ?? []) + service.endpoints
     }
 
     private func server(_ api: LogicAPI, _ requests: RequestCounters) -> Application<LogicAPI> {
-        let http = configuration.http
-        let bodyBytesMax = configuration.limits.pushBytesMax
-        let channel = HTTP1Channel.Configuration(
-            additionalChannelHandlers: [
-                ConnectionGuard(requestDeadline: http.requestDeadline, bodyBytesMax: bodyBytesMax) {
-                    requests.refused($0.code)
-                    requests.answered($0.status)
-                }
-            ],
-            idleTimeout: TimeAmount(http.idleTimeout),
-            httpDecoderConfiguration: .init(
-                maxHeaderFieldSize: http.headerBytesMax,
-                maxHeaderListSize: http.headerBytesMax,
-                maxHeaderFieldCount: http.headerFieldsMax
-            )
-        )
-        return Application(
-            responder: api,
-            server: HTTPServerBuilder { responder in
-                LoopBoundChannel(http: HTTP1Channel(responder: responder, configuration: channel))
-            },
-            configuration: ApplicationConfiguration(
-                address: .hostname(configuration.host, port: configuration.port),
-                availableConnectionsDelegate: MaximumAvailableConnections(http.connectionsMax, logger: logger)
-            ),
-            onServerRunning: { [onListening] channel in
-                await onListening(channel.localAddress?.port ?? 0)
-            },
-            eventLoopGroupProvider: .shared(loops),
-            logger: logger
-        )
+        APIServer(
+            host: configuration.host,
+            port: configuration.port,
+            limits: configuration.http,
+            bodyBytesMax: jobs == nil
+                ? configuration.limits.pushBytesMax : configuration.jobLimits.bodyBytesMax,
+            requests: requests,
+            loops: loops,
+            logger: logger,
+            onListening: onListening
+        ).application(api)
     }
 }

@@ -9,6 +9,7 @@ public struct LogicConfiguration: Sendable {
     /// This process's name among its like, such as `logic-1`; envelopes carry it.
     public var name: String
     public var limits: Limits
+    public var jobLimits: JobLimits
     public var http: HTTPLimits
     /// What callers have to show. Nil lets everybody on this machine push.
     public var apiKey: APIKey?
@@ -18,6 +19,7 @@ public struct LogicConfiguration: Sendable {
         port: Int = 8080,
         name: String = "logic-1",
         limits: Limits = .standard,
+        jobLimits: JobLimits = .standard,
         http: HTTPLimits = HTTPLimits(),
         apiKey: APIKey? = nil
     ) {
@@ -25,6 +27,7 @@ public struct LogicConfiguration: Sendable {
         self.port = port
         self.name = name
         self.limits = limits
+        self.jobLimits = jobLimits
         self.http = http
         self.apiKey = apiKey
     }

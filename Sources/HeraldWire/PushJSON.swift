@@ -20,22 +20,46 @@ public enum PushJSON {
         }
     }
 
+    /// Reads the body of `POST /v1/push`, and whether it is to be queued.
+    public static func request(
+        _ body: UnsafeRawBufferPointer,
+        id: PushID,
+        limits: Limits
+    ) throws(WireError) -> (push: Push, isQueued: Bool) {
+        try JSONReader.read(body, depthMax: limits.jsonDepthMax) { reader throws(WireError) in
+            try request(&reader, id: id, limits: limits)
+        }
+    }
+
     /// Reads the body of `POST /v1/push`.
     public static func decode(_ body: [UInt8], id: PushID, limits: Limits) throws(WireError) -> Push {
         try lend(body) { bytes throws(WireError) in try decode(bytes, id: id, limits: limits) }
     }
 
-    /// Reads one push from where the reader stands.
+    /// Reads one push from where the reader stands; one that is to be queued is refused.
     public static func push(
         _ reader: inout JSONReader,
         id: PushID,
         limits: Limits
     ) throws(WireError) -> Push {
+        let (push, isQueued) = try request(&reader, id: id, limits: limits)
+        guard !isQueued else { throw WireError(.unsupported, field: "mode", "cannot be \"queued\" here") }
+        return push
+    }
+
+    /// Reads one push, and whether it is to be queued: then it is `JobJSON` that reads it to be carried out.
+    public static func request(
+        _ reader: inout JSONReader,
+        id: PushID,
+        limits: Limits
+    ) throws(WireError) -> (push: Push, isQueued: Bool) {
         var targets = TargetList(max: limits.targetsMax)
         var message = Message()
         var exclude: Set<UserKey> = []
         var confirm = ConfirmLevel.routed
         var deadline: Duration?
+        var isQueued = false
+        var fieldOfJobs: String?
         try reader.object { reader, name throws(WireError) in
             switch name {
             case "users", "keys", "rooms", "all": try targets.read(name, from: &reader)
@@ -59,13 +83,25 @@ public enum PushJSON {
             case "deadline_ms":
                 let longest = limits.confirmDeadlineMax.wholeMilliseconds
                 deadline = .milliseconds(try reader.integer(in: 1...longest))
+            case "mode":
+                let mode = try reader.string()
+                guard mode == "direct" || mode == "queued" else {
+                    throw WireError(.unsupported, "must be \"direct\" or \"queued\"")
+                }
+                isQueued = mode == "queued"
+            case "deliver_at", "rate", "idempotency_key":
+                _ = try reader.raw()
+                fieldOfJobs = name
             default: throw reader.unknownField()
             }
+        }
+        if let fieldOfJobs, !isQueued {
+            throw WireError(.conflictingFields, field: fieldOfJobs, "needs \"mode\": \"queued\"")
         }
         guard !targets.list.isEmpty else {
             throw WireError(.noTarget, "names no target: give users, keys, rooms or all")
         }
-        return Push(
+        let push = Push(
             id: id,
             targets: targets.list,
             message: message,
@@ -73,6 +109,7 @@ public enum PushJSON {
             confirm: confirm,
             deadline: deadline
         )
+        return (push, isQueued)
     }
 
     /// Writes the answer to a push.

@@ -5,20 +5,30 @@ import Hummingbird
 import NIOCore
 import Synchronization
 
-/// `POST /v1/push`: the body becomes a push, its verdicts the answer.
+/// `POST /v1/push`: the body becomes a push, its verdicts the answer; or a job, if it says so.
 final class PushController<Table: RouteTable, Channel: Bus, Time: Clock>: Sendable
 where Time.Duration == Duration {
     private let pipeline: PushPipeline<Table, Channel, Time>
     private let limits: Limits
+    private let intake: JobIntake?
     private let ids: Mutex<PushIDSource>
+
+    private typealias Decoded = (push: Push, isQueued: Bool)
 
     /// - Parameters:
     ///   - pipeline: what sends.
     ///   - limits: what a body may hold.
+    ///   - intake: what takes pushes that are to be queued; nil where there are no jobs.
     ///   - random: what sets this process's push ids apart from all others'.
-    init(pipeline: PushPipeline<Table, Channel, Time>, limits: Limits, random: UInt64) {
+    init(
+        pipeline: PushPipeline<Table, Channel, Time>,
+        limits: Limits,
+        intake: JobIntake? = nil,
+        random: UInt64
+    ) {
         self.pipeline = pipeline
         self.limits = limits
+        self.intake = intake
         ids = Mutex(PushIDSource(random: random))
     }
 
@@ -33,7 +43,8 @@ where Time.Duration == Duration {
     /// Any content type will do: `curl -d` says that it sends a form.
     private func push(_ request: Request) async throws(Problem) -> Response {
         let body = try await request.wholeBody(max: limits.pushBytesMax)
-        let push = try decode(body)
+        let (push, isQueued) = try decode(body)
+        if isQueued { return try await queue(body) }
         do {
             let answer = try await pipeline.push(push)
             return .json(bytes: PushJSON.encode(answer))
@@ -42,11 +53,19 @@ where Time.Duration == Duration {
         }
     }
 
-    private func decode(_ body: ByteBuffer) throws(Problem) -> Push {
+    private func queue(_ body: ByteBuffer) async throws(Problem) -> Response {
+        guard let intake else {
+            let error = WireError(.unsupported, field: "mode", "cannot be \"queued\": there is no job queue")
+            throw Problem(error)
+        }
+        return try await intake.take(body)
+    }
+
+    private func decode(_ body: ByteBuffer) throws(Problem) -> Decoded {
         let id = ids.withLock { $0.next() }
-        let result = body.withUnsafeReadableBytes { bytes -> Result<Push, WireError> in
+        let result = body.withUnsafeReadableBytes { bytes -> Result<Decoded, WireError> in
             do throws(WireError) {
-                return .success(try PushJSON.decode(bytes, id: id, limits: limits))
+                return .success(try PushJSON.request(bytes, id: id, limits: limits))
             } catch {
                 return .failure(error)
             }

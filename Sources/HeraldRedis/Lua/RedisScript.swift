@@ -48,11 +48,12 @@ extension RedisScript {
     static let hold = RedisScript(name: "hold", source: PackageResources.hold_lua)
 
     /// All of them.
-    public static let herald: [RedisScript] = [
-        nodeRegister, nodeRenew, nodeLeave, nodesDrop, routeBind, routeRenew, routeUnbind, routePrune,
-        presenceSettle, presenceWalk, roomShare, roomPrune, hold,
-        busPublish, busProbe,
-    ]
+    public static let herald: [RedisScript] =
+        [
+            nodeRegister, nodeRenew, nodeLeave, nodesDrop, routeBind, routeRenew, routeUnbind, routePrune,
+            presenceSettle, presenceWalk, roomShare, roomPrune, hold,
+            busPublish, busProbe,
+        ] + jobs
 
     /// A script that begins with what `presence.lua` defines.
     private static func telling(_ name: String, _ source: [UInt8]) -> RedisScript {
