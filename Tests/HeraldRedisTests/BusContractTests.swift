@@ -104,6 +104,54 @@ struct BusContractTests {
     }
 
     @Test(arguments: Kind.allCases)
+    func `what a node missed still arrives, each message once and in order`(
+        _ kind: Kind
+    ) async throws {
+        try await withBus(kind) { under async throws in
+            let one = try node()
+            let events = Events<BusEvent>()
+            try await withThrowingTaskGroup(of: Void.self) { group async throws in
+                group.addTask { try await under.bus.listen(to: .node(one), events.record) }
+                _ = await events.take { _ in true }
+                var counts: [Int] = []
+                for round in 0..<20 {
+                    let texts = (0..<50).map { "\(round * 50 + $0)" }
+                    async let cut: Void = round % 5 == 0 ? under.cut(one) : ()
+                    counts += try await under.bus.publish(
+                        texts.map { BusMessage(node: one, bytes: Array($0.utf8)) }
+                    )
+                    try await cut
+                }
+                let found = await events.take { messages($0).count >= 1000 }
+                #expect(messages(found) == (0..<1000).map { "\($0)" })
+                #expect(found.gaps == [])
+                #expect(counts.allSatisfy { (0...1).contains($0) })
+                group.cancelAll()
+            }
+        }
+    }
+
+    @Test func `in memory, who is cut gets what it missed or a gap`() async throws {
+        let bus = MemoryBus()
+        let one = try node()
+        let events = Events<BusEvent>()
+        try await withThrowingTaskGroup(of: Void.self) { group async throws in
+            group.addTask { try await bus.listen(to: .node(one), events.record) }
+            _ = await events.take { _ in true }
+            for forgetting in [false, true] {
+                bus.cut(one)
+                #expect(try await bus.publish([BusMessage(node: one, bytes: [1])]) == [0])
+                bus.restore(one, forgetting: forgetting)
+                let found = await events.take { $0.last == .subscribed }
+                #expect(found.count == 3)
+                #expect(messages(found).count == (forgetting ? 0 : 1))
+                #expect(found.gaps.count == (forgetting ? 1 : 0))
+            }
+            group.cancelAll()
+        }
+    }
+
+    @Test(arguments: Kind.allCases)
     func `listening ends with its task`(_ kind: Kind) async throws {
         try await withBus(kind) { under async throws in
             let one = try node()

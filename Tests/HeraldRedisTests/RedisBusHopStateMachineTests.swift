@@ -197,6 +197,20 @@ extension RedisBusHopStateMachineTests {
         #expect(empty.marked(end) == HopStep())
     }
 
+    @Test func `what arrived of a stream that began anew within a millisecond is not lost`() {
+        var hop = cut(after: 5)
+        _ = hop.subscribed()
+        _ = hop.marked(position(5))
+        // The first two have ids that were there before, so that the stream does not show them.
+        let arrived = [
+            message(501, id: 40), message(502, id: 50), message(503, id: 60), message(504, id: 70),
+        ]
+        #expect(hop.arrived(arrived).order == .read(after: id(5), round: 1))
+        let step = hop.read(Array(arrived[2...]), isLast: true, round: 1)
+        #expect(gap(step) == [true, false, false])
+        #expect(step.events.dropFirst() == [.messages([[245], [246], [247], [248]]), .subscribed])
+    }
+
     @Test func `a master that went back is a gap, also when it has gone on since`() {
         // Messages 4' and 5' replace 4 and 5.
         var behind = cut(after: 5)

@@ -14,16 +14,18 @@ public final class MemoryBus: Bus {
     /// hand over, as the protocol asks of them, and never call the bus.
     private let delivery = Mutex(())
 
-    private struct State {
+    fileprivate struct State {
         var isUnavailable = false
         var published: [[BusMessage]] = []
         var channels: [BusAddress: [Subscriber]] = [:]
         var lastSubscriber: UInt64 = 0
     }
 
-    private struct Subscriber {
+    fileprivate struct Subscriber {
         var id: UInt64
         var isCut = false
+        /// What a node's subscriber missed since it was cut.
+        var missed: [[UInt8]] = []
         var receive: @Sendable (BusEvent) -> Void
     }
 
@@ -44,14 +46,19 @@ public final class MemoryBus: Bus {
     }
 
     /// Cuts all subscriptions of a node's channel: its listeners get `lost`, and what is published from now on
-    /// does not reach them.
+    /// counts no subscriber and waits.
     public func cut(_ node: NodeID) {
-        setCut(true, node, event: .lost("cut by the test"))
+        setCut(true, node) { _ in [.lost("cut by the test")] }
     }
 
-    /// Restores what `cut` cut: its listeners get `subscribed`.
-    public func restore(_ node: NodeID) {
-        setCut(false, node, event: .subscribed)
+    /// Restores what `cut` cut: its listeners get what they missed, then `subscribed`.
+    ///
+    /// - Parameter forgetting: they get a `gap` instead of what they missed.
+    public func restore(_ node: NodeID, forgetting: Bool = false) {
+        setCut(false, node) { missed in
+            if forgetting { return [.gap("forgotten by the test"), .subscribed] }
+            return missed.isEmpty ? [.subscribed] : [.messages(missed), .subscribed]
+        }
     }
 
     public func publish(_ messages: [BusMessage]) async throws(BusError) -> [Int] {
@@ -60,9 +67,7 @@ public final class MemoryBus: Bus {
             let receivers = state.withLock { state -> [[Subscriber]]? in
                 guard !state.isUnavailable else { return nil }
                 state.published.append(messages)
-                return messages.map { message in
-                    state.channels[message.address, default: []].filter { !$0.isCut }
-                }
+                return messages.map { message in state.take(message) }
             }
             guard let receivers else { return .failure(BusError("switched off by the test")) }
             for (message, subscribers) in zip(messages, receivers) {
@@ -90,16 +95,35 @@ public final class MemoryBus: Bus {
         try await forever.passOrCancel()
     }
 
-    private func setCut(_ isCut: Bool, _ node: NodeID, event: BusEvent) {
+    private func setCut(_ isCut: Bool, _ node: NodeID, events: ([[UInt8]]) -> [BusEvent]) {
         delivery.withLock { _ in
             let changed = state.withLock { state -> [Subscriber] in
                 var subscribers = state.channels[.node(node)] ?? []
                 let changed = subscribers.filter { $0.isCut != isCut }
-                for index in subscribers.indices { subscribers[index].isCut = isCut }
+                for index in subscribers.indices {
+                    subscribers[index].isCut = isCut
+                    subscribers[index].missed = []
+                }
                 state.channels[.node(node)] = subscribers
                 return changed
             }
-            for subscriber in changed { subscriber.receive(event) }
+            for subscriber in changed {
+                for event in events(subscriber.missed) { subscriber.receive(event) }
+            }
         }
+    }
+}
+
+extension MemoryBus.State {
+    /// Keeps a message for those of a node's subscribers who are cut.
+    ///
+    /// - Returns: the others, who get it.
+    fileprivate mutating func take(_ message: BusMessage) -> [MemoryBus.Subscriber] {
+        var subscribers = channels[message.address] ?? []
+        for index in subscribers.indices where subscribers[index].isCut {
+            subscribers[index].missed.append(message.bytes)
+        }
+        channels[message.address] = subscribers
+        return subscribers.filter { !$0.isCut }
     }
 }

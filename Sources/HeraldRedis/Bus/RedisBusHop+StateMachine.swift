@@ -21,30 +21,6 @@
 
 import HeraldCore
 
-/// What a hop tells the receiver and asks for, in this order.
-struct HopStep: Equatable {
-    enum Order: Equatable {
-        case nothing
-        /// A mark is to be sent through the channel.
-        case mark
-        /// A page of the stream after this id is to be read.
-        case read(after: HopID, round: Int)
-    }
-
-    var events: [BusEvent] = []
-    var order = Order.nothing
-
-    mutating func add(_ bytes: [UInt8]) {
-        if case .messages(var messages) = events.last {
-            events.removeLast()
-            messages.append(bytes)
-            events.append(.messages(messages))
-        } else {
-            events.append(.messages([bytes]))
-        }
-    }
-}
-
 struct RedisBusHopStateMachine: ~Copyable {
     private var state: State
     private let limits: RedisBusLimits
@@ -90,6 +66,15 @@ struct RedisBusHopStateMachine: ~Copyable {
             messages.append(message)
             bytes += message.bytes.count
             if bytes > max { self = Held(isIncomplete: true) }
+        }
+
+        /// Takes those out whose numbers lie between two others.
+        mutating func take(between last: HopPosition, and next: HopPosition) -> ArraySlice<HopMessage> {
+            guard let first = messages.first?.position.number, first > last.number, first < next.number
+            else { return [] }
+            let taken = messages.prefix { $0.position.number < next.number }
+            messages.removeFirst(taken.count)
+            return taken
         }
     }
 
@@ -279,7 +264,13 @@ struct RedisBusHopStateMachine: ~Copyable {
 
     private mutating func read(_ page: [HopMessage], isLast: Bool, _ reading: Reading) -> HopStep {
         var (reading, step) = (reading, HopStep())
-        for message in page where take(message, &reading.last, &step) { reading.hasFound = true }
+        for message in page {
+            // A stream that began anew in the same millisecond hides its first ones, which may have arrived.
+            for held in reading.held.take(between: reading.last, and: message.position) {
+                take(held, &reading.last, &step)
+            }
+            if take(message, &reading.last, &step) { reading.hasFound = true }
+        }
         if let newest = page.last { reading.after = newest.position.id }
         let (last, end) = (reading.last, reading.end)
         let isThere = last.number >= end.number && (end.id == .unknown || last.id >= end.id)

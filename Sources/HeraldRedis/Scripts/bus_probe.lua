@@ -16,7 +16,7 @@ local now = time[1] * 1000 + math.floor(time[2] / 1000)
 
 local number = redis.call('GET', KEYS[2])
 if not number then
-    number = string.format('%.0f', now)
+    number = string.format('%.0f', time[1] * 1000000 + time[2])
     redis.call('SET', KEYS[2], number)
 end
 redis.call('PEXPIRE', KEYS[2], ARGV[2])
