@@ -51,9 +51,8 @@ public final class MemoryBus: Bus {
         setCut(true, node) { _ in [.lost("cut by the test")] }
     }
 
-    /// Restores what `cut` cut: its listeners get what they missed, then `subscribed`.
-    ///
-    /// - Parameter forgetting: they get a `gap` instead of what they missed.
+    /// Restores what `cut` cut: its listeners get what they missed, or a `gap` when that is forgotten, then
+    /// `subscribed`.
     public func restore(_ node: NodeID, forgetting: Bool = false) {
         setCut(false, node) { missed in
             if forgetting { return [.gap("forgotten by the test"), .subscribed] }
