@@ -179,7 +179,8 @@ let package = Package(
         .testTarget(
             name: "HeraldProgramTests",
             dependencies: [
-                "HeraldCore", "herald",
+                "HeraldCore", "HeraldWire", "HeraldLogic", "HeraldTesting", "herald",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: strict
