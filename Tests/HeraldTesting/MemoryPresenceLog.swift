@@ -18,6 +18,8 @@ public final class MemoryPresenceLog<Time: Clock>: PresenceLog where Time.Durati
         var losesNextRead = false
         var streams = [[PresenceEvent]](repeating: [], count: PresencePartition.count)
         var groups: [String: Group] = [:]
+        /// Groups that were lost: all that is there was written since, and is for them.
+        var lost: Set<String> = []
         var appended = 0
         var readers: [Gate] = []
         var readsMade: [Read] = []
@@ -58,6 +60,7 @@ public final class MemoryPresenceLog<Time: Clock>: PresenceLog where Time.Durati
     public func forget() {
         let readers = state.withLock { state in
             state.streams = [[PresenceEvent]](repeating: [], count: PresencePartition.count)
+            state.lost.formUnion(state.groups.keys)
             state.groups = [:]
             return state.takeReaders()
         }
@@ -121,7 +124,7 @@ public final class MemoryPresenceLog<Time: Clock>: PresenceLog where Time.Durati
             var found =
                 state.groups[group]
                 ?? Group(
-                    next: state.streams.map(\.count),
+                    next: state.streams.map { state.lost.contains(group) ? 0 : $0.count },
                     pending: Array(repeating: [], count: state.streams.count)
                 )
             if let other = found.holder(at: now), other != holder { return .success(false) }
