@@ -174,9 +174,9 @@ import Testing
                 let codes = Set(all.compactMap(\.puppet.closeCode))
                 #expect(codes == [4501], "closed with \(codes)")
                 #expect(all.filter { $0.puppet.hasEnded && $0.puppet.closeCode == nil }.isEmpty)
-                let routes = try redis.hash("herald:user:{\(user)}")
+                let routes = try RedisRoutes.valid(redis, users: user)
                 #expect(
-                    routes.count == 1 && routes["k"]?.hasPrefix("cloud-\(winner.node + 1)#") == true,
+                    routes == ["\(user)/k": "cloud-\(winner.node + 1)"],
                     "\(routes)"
                 )
                 let probe = await SchedulePush.send(.user(user), through: herald.pushes)
@@ -184,7 +184,7 @@ import Testing
                 try await eventually("it is shown a push") { winner.puppet.shown.map(\.id) == [probe.id] }
                 #expect(all.filter { !$0.puppet.hasEnded }.count == 1, "and still only one is left")
                 winner.puppet.leave()
-                try await eventually("no route is left") { try redis.hash("herald:user:{\(user)}").isEmpty }
+                try await eventually("no route is left") { try RedisRoutes.valid(redis, users: user).isEmpty }
             }
             Figures.note(
                 "\(rounds) rounds of 100 clients with one key: one was left after \(Figures.spread(settled))"

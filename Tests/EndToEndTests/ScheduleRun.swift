@@ -258,24 +258,12 @@ final class ScheduleRun {
                 )
             },
             probes: probes,
-            routes: try routes()
+            routes: try RedisRoutes.valid(RedisWire(port: herald.redis.port))
         )
     }
 
     private func milliseconds(_ moment: ContinuousClock.Instant) -> Int {
         Int((moment - began) / .milliseconds(1))
-    }
-
-    private func routes() throws -> [String: String] {
-        let wire = try RedisWire(port: herald.redis.port)
-        var routes: [String: String] = [:]
-        for key in try wire.keys("herald:user:*") {
-            let user = key.dropFirst("herald:user:{".count).dropLast()
-            for (field, value) in try wire.hash(key) {
-                routes["\(user)/\(field)"] = String(value.prefix { $0 != "#" })
-            }
-        }
-        return routes
     }
 
     /// Everybody goes; nothing of them may stay.
@@ -289,7 +277,7 @@ final class ScheduleRun {
         do {
             try await eventually("all routes are gone", within: Self.settleLimit, every: .milliseconds(50)) {
                 try await lookAfterAll()
-                left = try routes()
+                left = try RedisRoutes.valid(RedisWire(port: herald.redis.port))
                 return left.isEmpty
             }
         } catch is DidNotHappen {

@@ -36,6 +36,15 @@ struct ScheduleTests {
         }
     }
 
+    @Test func `a mapping is read as it stands in Redis, a departure is none`() {
+        let mapping = RedisRoutes.Mapping("cloud-1#7.42 1732000000001 1732000120001")
+        #expect(mapping?.node == "cloud-1")
+        #expect(mapping?.incarnation == 7)
+        #expect(mapping?.expires == 1_732_000_120_001)
+        #expect(RedisRoutes.Mapping("~cloud-1#7.42 1732000000001 1732000005001 closed") == nil)
+        #expect(RedisRoutes.Mapping("nonsense") == nil)
+    }
+
     @Test func `200 schedules have every kind of step, and many of each`() {
         var counts: [String: Int] = [:]
         for step in Self.many.flatMap(\.steps) { counts[step.act.kind, default: 0] += 1 }
