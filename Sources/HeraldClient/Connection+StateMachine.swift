@@ -99,7 +99,7 @@ struct ConnectionStateMachine<Waiter>: ~Copyable {
     mutating func frameReceived(_ frame: ServerFrame?) -> Received {
         switch consume state {
         case .introducing(let rooms):
-            if case .connected(let user, let key, let node) = frame {
+            if case .connected(let user, let key, let node, _) = frame {
                 self = Self(.live(Live(rooms: rooms)))
                 return .ready(ConnectionIdentity(user: user, key: key, node: node))
             }

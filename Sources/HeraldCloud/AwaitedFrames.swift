@@ -13,7 +13,8 @@ struct AwaitedFrames {
     }
 
     private struct Lane {
-        var writing: [Frame] = []
+        /// Nil: the last frame of a page of the inbox.
+        var writing: [Frame?] = []
         var acking: [Frame] = []
         var isEmpty: Bool { writing.isEmpty && acking.isEmpty }
     }
@@ -39,9 +40,18 @@ struct AwaitedFrames {
         return count < max
     }
 
-    mutating func sent(_ frame: Frame, to slot: Int) {
+    /// `frame`: nil for the last one of a page of the inbox.
+    mutating func sent(_ frame: Frame?, to slot: Int) {
         lanes[slot, default: Lane()].writing.append(frame)
         count += 1
+    }
+
+    /// The client was shown it before, by other means.
+    mutating func skipped(_ frame: Frame, _ slot: Int) {
+        var lane = lanes[slot] ?? Lane()
+        wrote(frame, &lane)
+        if frame.tally.wantsAck { count += 1 }
+        put(lane, slot)
     }
 
     /// Another target of a delivery names a socket that has the frame already.
@@ -49,8 +59,8 @@ struct AwaitedFrames {
     /// - Returns: false when there is nothing to wait for any more.
     mutating func share(_ tally: DeliveryTally, _ target: Int, _ slot: Int) -> Bool {
         guard var lane = lanes[slot] else { return false }
-        if let last = lane.writing.indices.last, lane.writing[last].tally === tally {
-            lane.writing[last].others.append(target)
+        if let last = lane.writing.indices.last, lane.writing[last]?.tally === tally {
+            lane.writing[last]?.others.append(target)
         } else if let last = lane.acking.lastIndex(where: { $0.tally === tally }) {
             lane.acking[last].others.append(target)
         } else {
@@ -61,20 +71,30 @@ struct AwaitedFrames {
     }
 
     /// The kernel took the next frames that were sent to the slot.
-    mutating func written(_ frames: Int, to slot: Int) {
-        guard var lane = lanes[slot] else { return }
-        for frame in lane.writing.prefix(frames) {
-            for target in frame.targets { call(frame.tally, if: frame.tally.written(target)) }
-            if frame.tally.wantsAck { lane.acking.append(frame) } else { count -= 1 }
+    ///
+    /// - Returns: whether a page of the inbox ended among them.
+    mutating func written(_ frames: Int, to slot: Int) -> Bool {
+        guard var lane = lanes[slot] else { return false }
+        var isPageOver = false
+        for case let frame in lane.writing.prefix(frames) {
+            if let frame { wrote(frame, &lane) } else { isPageOver = true }
+            if frame?.tally.wantsAck != true { count -= 1 }
         }
         lane.writing.removeFirst(min(frames, lane.writing.count))
         put(lane, slot)
+        return isPageOver
+    }
+
+    private mutating func wrote(_ frame: Frame, _ lane: inout Lane) {
+        for target in frame.targets { call(frame.tally, if: frame.tally.written(target)) }
+        if frame.tally.wantsAck { lane.acking.append(frame) }
     }
 
     /// Whether an acknowledgement of this push is awaited from the slot. It may come before the write is told.
     func isAwaited(_ push: PushID, from slot: Int) -> Bool {
         guard let lane = lanes[slot] else { return false }
-        return (lane.acking + lane.writing).contains { $0.tally.wantsAck && $0.tally.push == push }
+        return lane.acking.contains { $0.tally.push == push }
+            || lane.writing.contains { $0?.tally.wantsAck == true && $0?.tally.push == push }
     }
 
     /// The client says that it has a push.
@@ -91,7 +111,8 @@ struct AwaitedFrames {
     /// The socket is gone.
     mutating func closed(_ slot: Int) {
         guard let lane = lanes.removeValue(forKey: slot) else { return }
-        for frame in lane.writing + lane.acking { lost(frame) }
+        for case let frame? in lane.writing { lost(frame) }
+        for frame in lane.acking { lost(frame) }
         count -= lane.writing.count + lane.acking.count
     }
 

@@ -28,6 +28,8 @@ final class BusInbox: Sendable {
     private struct Backlog {
         var messages: [[UInt8]] = []
         var bytes = 0
+        /// Deliveries are lost: who follows an inbox looks there.
+        var isDoubted = false
         var counts = Counts()
         var complainedAt = Moment.past
     }
@@ -76,9 +78,13 @@ final class BusInbox: Sendable {
                 metadata: ["reason": "\(reason)"]
             )
         case .gap(let reason):
-            backlog.withLock { $0.counts.gaps += 1 }
+            backlog.withLock { backlog in
+                backlog.counts.gaps += 1
+                backlog.isDoubted = true
+            }
+            signal.raise()
             logger.warning(
-                "Messages to this node may be lost for good",
+                "Messages to this node may be lost for good, except those that are kept in inboxes",
                 metadata: ["reason": "\(reason)"]
             )
         case .messages(let messages):
@@ -86,6 +92,7 @@ final class BusInbox: Sendable {
                 for message in messages {
                     guard backlog.bytes + message.count <= Self.bytesMax else {
                         backlog.counts.dropped += 1
+                        backlog.isDoubted = true
                         continue
                     }
                     backlog.bytes += message.count
@@ -104,6 +111,14 @@ final class BusInbox: Sendable {
                 guard !messages.isEmpty else { break }
                 handOver(messages, to: ports)
             }
+            if takeDoubt() { for port in ports { _ = port.post([.doubtInboxes(turn: 0, of: 1)]) } }
+        }
+    }
+
+    private func takeDoubt() -> Bool {
+        backlog.withLock { backlog in
+            defer { backlog.isDoubted = false }
+            return backlog.isDoubted
         }
     }
 
@@ -152,6 +167,7 @@ final class BusInbox: Sendable {
                 if !isFull { gauge.waitingBytes.wrappingSubtract(batch.byteCount, ordering: .relaxed) }
                 dropped += 1
                 batch.refuse()
+                _ = port.post([.doubtInboxes(turn: 0, of: 1)])
                 continue
             }
         }

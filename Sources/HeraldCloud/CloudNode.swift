@@ -16,6 +16,7 @@ public final class CloudNode<Routes: RouteTable, LeaseRoutes: RouteTable, Channe
     private let configuration: CloudConfiguration
     private let routes: Routes
     private let bus: Channel
+    private let messages: (any Inbox)?
     private let logger: Logger
     private let status = NodeStatus()
     private let keeper: RouteKeeper
@@ -38,12 +39,14 @@ public final class CloudNode<Routes: RouteTable, LeaseRoutes: RouteTable, Channe
     ///   - routes: for sessions and rooms.
     ///   - leaseRoutes: the same table through a link of its own, for the node's lease.
     ///   - bus: brings this node's envelopes, and tells other nodes of sessions they lost.
+    ///   - messages: the inboxes that clients follow.
     ///   - logger: never sees a payload.
     public init(
         configuration: CloudConfiguration,
         routes: Routes,
         leaseRoutes: LeaseRoutes,
         bus: Channel,
+        messages: (any Inbox)? = nil,
         logger: Logger
     ) {
         var logger = logger
@@ -51,6 +54,7 @@ public final class CloudNode<Routes: RouteTable, LeaseRoutes: RouteTable, Channe
         self.configuration = configuration
         self.routes = routes
         self.bus = bus
+        self.messages = messages
         self.logger = logger
         let (status, limits) = (status, configuration.limits)
         var settings = RouteKeeper.StateMachine.Settings(node: configuration.node)
@@ -74,6 +78,7 @@ public final class CloudNode<Routes: RouteTable, LeaseRoutes: RouteTable, Channe
             status: status,
             inbox: inbox,
             replier: replier,
+            inboxReader: InboxReader(patience: configuration.bindPatience, logger: logger),
             gauges: gauges
         )
         self.keeper = keeper
@@ -111,6 +116,7 @@ public final class CloudNode<Routes: RouteTable, LeaseRoutes: RouteTable, Channe
     var loopValues: LoopGauges.Values { context.loopValues }
     var socketCounters: SocketCounters { engine.counters }
     var inboxCounts: BusInbox.Counts { inbox.counts }
+    func received(_ event: BusEvent) { inbox.receive(event) }
     var keeperCounts: RouteKeeper.StateMachine.Counts { keeper.snapshot.counts }
     var currentLease: Lease? { status.current.lease }
 
@@ -148,6 +154,12 @@ public final class CloudNode<Routes: RouteTable, LeaseRoutes: RouteTable, Channe
             group.addTask {
                 await self.replier.run(bus: self.bus)
                 return .part
+            }
+            if let messages = self.messages {
+                group.addTask {
+                    await self.context.inboxReader.run(messages, ports: self.engine.ports)
+                    return .part
+                }
             }
             group.addTask {
                 try await self.lease.run()

@@ -2,7 +2,8 @@ import HeraldCore
 import HeraldSockets
 import HeraldWire
 
-/// Reads who a client says it is from the upgrade's query: `?user=alice&key=phone&room=news&room=sports`.
+/// Reads who a client says it is from the upgrade's query: `?user=alice&key=phone&room=news&room=sports`, and with
+/// `resume=new` or `resume=EPOCH.OFFSET` that it follows its user's inbox.
 enum ConnectQuery {
     /// Why the query is refused, for the client's eyes (400).
     struct Refusal: Error, Equatable {
@@ -31,14 +32,27 @@ enum ConnectQuery {
                 guard request.rooms.count <= limits.roomsPerConnectionMax else {
                     throw Refusal(message: "more than \(limits.roomsPerConnectionMax) rooms")
                 }
+            case "resume":
+                guard request.resume == nil else { throw Refusal(message: "resume is given twice") }
+                request.resume = try resume(item.value)
             default:
-                throw Refusal(message: "unknown parameter \(quoted(item.name)): give user, key and room")
+                throw Refusal(
+                    message: "unknown parameter \(quoted(item.name)): give user, key, room and resume"
+                )
             }
         }
         guard request.user != nil else {
             throw Refusal(message: "user is missing: give it, or nothing here and connect in the first frame")
         }
         return request
+    }
+
+    private static func resume(_ text: String) throws(Refusal) -> ResumeRequest {
+        if text == "new" { return .fresh }
+        guard let position = InboxPosition(text) else {
+            throw Refusal(message: "resume must be new, or EPOCH.OFFSET as the node said it")
+        }
+        return .after(position)
     }
 
     private static func identifier<ID>(

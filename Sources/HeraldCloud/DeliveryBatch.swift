@@ -24,6 +24,8 @@ final class DeliveryBatch: Sendable {
         var number: UInt32
         /// Its place in the delivery.
         var place: Int
+        /// Where it stands in the inbox of the user that it is aimed at.
+        var position: InboxPosition?
     }
 
     /// Who wants to know that a part's target is not here.
@@ -152,25 +154,49 @@ final class DeliveryBatch: Sendable {
         var byteCount = (delivery.targets.count + delivery.exclude.count) * 100
         parts.reserveCapacity(delivery.targets.count)
         for (place, target) in delivery.targets.enumerated() {
-            let frame: OutboundFrame
-            if case .room(let room) = target {
-                frame = self.frame(delivery, room: room)
-                byteCount += frame.byteCount
-            } else {
-                frame = plain ?? self.frame(delivery, room: nil)
-                if plain == nil { byteCount += frame.byteCount }
-                plain = frame
+            let position = delivery.position(at: place)
+            var room: RoomID?
+            var isUser = false
+            switch target {
+            case .room(let name): room = name
+            case .user: isUser = true
+            case .key, .everyone: break
             }
-            parts.append(Part(target: hashed(target), frame: frame, number: number, place: place))
+            let frame: OutboundFrame
+            if room == nil, position == nil, let plain {
+                frame = plain
+            } else {
+                frame = self.frame(delivery, room: room, position: position)
+                byteCount += frame.byteCount
+                if room == nil, position == nil { plain = frame }
+            }
+            parts.append(
+                Part(
+                    target: hashed(target),
+                    frame: frame,
+                    number: number,
+                    place: place,
+                    position: isUser ? position : nil
+                )
+            )
             number += 1
         }
         let exclude = delivery.exclude.map { Excluded(name: $0, hash: $0.hashValue) }
         return Item(parts: parts, exclude: exclude, byteCount: byteCount)
     }
 
-    private static func frame(_ delivery: Delivery, room: RoomID?) -> OutboundFrame {
-        let wantsAck = delivery.query?.confirm == .acked
-        let push = PushFrame(id: delivery.push, message: delivery.message, room: room, wantsAck: wantsAck)
+    private static func frame(
+        _ delivery: Delivery,
+        room: RoomID?,
+        position: InboxPosition?
+    ) -> OutboundFrame {
+        let push = PushFrame(
+            id: delivery.push,
+            message: delivery.message,
+            room: room,
+            wantsAck: delivery.query?.confirm == .acked,
+            position: position
+        )
         return .text(ServerFrame.push(push).encoded())
     }
 

@@ -18,6 +18,10 @@ struct FanOutCounts: Equatable, Sendable {
     var dropped: UInt64 = 0
     /// Targets that had nobody on the whole node; the loop that finds it out counts it.
     var missed: UInt64 = 0
+    /// Stored messages shown from a page; dropped because they were shown before; gaps that could not be filled.
+    var inboxShown: UInt64 = 0
+    var inboxSkipped: UInt64 = 0
+    var inboxResets: UInt64 = 0
     /// Frames that were sent and not followed as asked, for there were too many.
     var unfollowed: UInt64 = 0
     /// Bytes of batches that are done, until they were subtracted from the loop's gauge.
@@ -231,8 +235,11 @@ extension Hub {
         guard !isSent else { return }
         if seats[slot].isHeld {
             counts.frames += 1
-            _ = hold(HeldFrame(frame: part.frame), slot)
+            _ = hold(HeldFrame(frame: part.frame, position: part.position), slot)
             return
+        }
+        if let position = part.position, inboxes[slot] != nil {
+            return inboxArrived(HeldFrame(frame: part.frame), at: position, slot, &sink)
         }
         switch sink.send(part.frame, to: socket, isFollowed: false) {
         case .queued: counts.frames += 1
@@ -265,11 +272,19 @@ extension Hub {
         let frame = AwaitedFrames.Frame(tally: tally, target: part.place)
         let isFollowed = awaited.hasRoom()
         if !isFollowed { counts.unfollowed += 1 }
+        let kept = HeldFrame(
+            frame: part.frame,
+            awaited: isFollowed ? frame : nil,
+            position: part.position
+        )
         if seats[slot].isHeld {
             counts.frames += 1
-            let isHeld = hold(HeldFrame(frame: part.frame, awaited: isFollowed ? frame : nil), slot)
-            if !isHeld { share.reach.dropped += 1 } else if isFollowed { share.outstanding += 1 }
+            if !hold(kept, slot) { share.reach.dropped += 1 } else if isFollowed { share.outstanding += 1 }
             return
+        }
+        if let position = part.position, inboxes[slot] != nil {
+            if isFollowed { share.outstanding += 1 }
+            return inboxArrived(kept, at: position, slot, &sink)
         }
         switch sink.send(part.frame, to: socket, isFollowed: isFollowed) {
         case .queued:

@@ -36,6 +36,8 @@ struct Hub {
     struct HeldFrame {
         var frame: OutboundFrame
         var awaited: AwaitedFrames.Frame?
+        /// Where it stands in the user's inbox.
+        var position: InboxPosition?
     }
 
     /// Frames kept for one session that is not announced yet: some 50 ms in a busy room.
@@ -52,6 +54,7 @@ struct Hub {
     var overheld: [SocketID] = []
     /// Frames of which a sender waits to hear.
     var awaited: AwaitedFrames
+    var inboxes = InboxLanes()
     private var held: [Int: [HeldFrame]] = [:]
     private var roomIndex = SlotIndex()
     private var freeRooms: [Int] = []
@@ -104,9 +107,8 @@ struct Hub {
         users.remove(slot, hash: name.user.hashValue)
         seats[slot] = Seat()
         awaited.closed(slot)
-        for kept in held.removeValue(forKey: slot) ?? [] {
-            if let frame = kept.awaited { awaited.lost(frame) }
-        }
+        let kept = (held.removeValue(forKey: slot) ?? []) + (inboxes.closed(slot)?.abandoned() ?? [])
+        for case let frame? in kept.map(\.awaited) { awaited.lost(frame) }
         count -= 1
         return (name, left)
     }

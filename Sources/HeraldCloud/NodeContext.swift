@@ -11,6 +11,7 @@ final class NodeContext: Sendable {
     let status: NodeStatus
     let inbox: BusInbox
     let replier: Replier
+    let inboxReader: InboxReader
     let gauges: [LoopGauges]
     /// Set when the engine was made.
     private let socketCounters = Mutex<@Sendable () -> SocketCounters>({ SocketCounters() })
@@ -21,6 +22,7 @@ final class NodeContext: Sendable {
         status: NodeStatus,
         inbox: BusInbox,
         replier: Replier,
+        inboxReader: InboxReader,
         gauges: [LoopGauges]
     ) {
         node = configuration.node
@@ -30,6 +32,7 @@ final class NodeContext: Sendable {
         self.status = status
         self.inbox = inbox
         self.replier = replier
+        self.inboxReader = inboxReader
         self.gauges = gauges
     }
 

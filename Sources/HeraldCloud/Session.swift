@@ -3,7 +3,7 @@ import HeraldWire
 
 /// One client's conversation, decided without I/O.
 ///
-///     awaitingConnect ──connect──▶ binding ──bound, rooms shared──▶ live ──▶ closing
+///     awaitingConnect ──connect──▶ binding ──bound, rooms shared, inbox read──▶ live ──▶ closing
 ///            │ (deadline, bad frame)   │ (no route in time, replaced)   │
 ///            └─────────────────────────┴────────────────────────────────┴──▶ closing
 ///
@@ -32,8 +32,29 @@ struct Session {
         var isBound = false
         /// Rooms of which the keeper has not said yet that pushes to them arrive.
         var rooms: [RoomID]
+        var inbox: InboxOpening
         /// What the client said meanwhile.
         var frames: [ClientFrame] = []
+    }
+
+    /// How far the opening of the user's inbox is.
+    enum InboxOpening {
+        case unwanted
+        /// Not before all else is there: what is stored after the key was bound finds the session.
+        case wanted(ResumeRequest)
+        case reading
+        case read(InboxStart)
+
+        var isSettled: Bool {
+            switch self {
+            case .unwanted, .read: true
+            case .wanted, .reading: false
+            }
+        }
+
+        var start: InboxStart? {
+            if case .read(let start) = self { start } else { nil }
+        }
     }
 
     private struct Join {
@@ -55,8 +76,10 @@ struct Session {
         case enter(RoomID)
         case exit(RoomID)
         case say(ServerFrame)
+        /// Follow the user's inbox from there.
+        case openInbox(ResumeRequest)
         /// Say `connected`, then all that was kept.
-        case goLive(UserKey)
+        case goLive(UserKey, InboxStart? = nil)
         /// Frames kept while binding are to be heard now.
         case hear([ClientFrame])
         /// The client has the push: tell who waits for that.
@@ -91,7 +114,8 @@ struct Session {
             user: request.user ?? UserID(anonymous: setting.random.0),
             key: request.key ?? ConnectionKey(generated: setting.random.1)
         )
-        state = .binding(Binding(name: name, rooms: request.rooms))
+        let inbox = request.resume.map(InboxOpening.wanted) ?? .unwanted
+        state = .binding(Binding(name: name, rooms: request.rooms, inbox: inbox))
         actions.append(.claim(name))
         for room in request.rooms { actions.append(.enter(room)) }
     }
@@ -154,6 +178,13 @@ struct Session {
     mutating func bound(_ actions: inout [Action]) {
         guard case .binding(var binding) = state else { return }
         binding.isBound = true
+        settle(binding, &actions)
+    }
+
+    /// The first page of the user's inbox is there.
+    mutating func inboxRead(_ start: InboxStart, _ actions: inout [Action]) {
+        guard case .binding(var binding) = state else { return }
+        binding.inbox = .read(start)
         settle(binding, &actions)
     }
 
@@ -238,12 +269,17 @@ struct Session {
     }
 
     private mutating func settle(_ binding: Binding, _ actions: inout [Action]) {
-        guard binding.isBound, binding.rooms.isEmpty else {
+        var binding = binding
+        if binding.isBound, binding.rooms.isEmpty, case .wanted(let resume) = binding.inbox {
+            binding.inbox = .reading
+            actions.append(.openInbox(resume))
+        }
+        guard binding.isBound, binding.rooms.isEmpty, binding.inbox.isSettled else {
             state = .binding(binding)
             return
         }
         state = .live
-        actions.append(.goLive(binding.name))
+        actions.append(.goLive(binding.name, binding.inbox.start))
         if !binding.frames.isEmpty { actions.append(.hear(binding.frames)) }
     }
 

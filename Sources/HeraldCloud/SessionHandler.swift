@@ -93,7 +93,7 @@ struct SessionHandler: ~Copyable, SocketHandler {
 
     mutating func framesWritten(_ count: Int, to id: SocketID, sockets: inout SocketTable) {
         guard id.slot < entries.count, entries[id.slot]?.id == id else { return }
-        hub.awaited.written(count, to: id.slot)
+        if hub.awaited.written(count, to: id.slot) { hub.pageDrained(id.slot) }
         // The engine may sleep after this.
         flush()
     }
@@ -121,6 +121,9 @@ struct SessionHandler: ~Copyable, SocketHandler {
             case .close(let id, let code): tell(id, &sockets) { $0.closeOrdered(code, &$1) }
             case .joined(let id, let room): tell(id, &sockets) { $0.joined(room, &$1) }
             case .joinRefused(let id, let room): tell(id, &sockets) { $0.joinRefused(room, &$1) }
+            case .inboxRead(let id, let page): inboxRead(page, id, &sockets)
+            case .doubtInboxes(let turn, let turns):
+                hub.doubtInboxes(where: { $0 % turns == turn }, &sockets)
             case .closeSome(let count, let code): closeSome(count, code, &sockets)
             }
         }
@@ -190,12 +193,19 @@ struct SessionHandler: ~Copyable, SocketHandler {
         case .exit(let room):
             if let name = hub.leave(id.slot, room) { outbox.append(.left(room, by: name)) }
         case .say(let frame): send(frame, id, &sockets)
-        case .goLive(let name):
+        case .openInbox(let resume): hub.openInbox(id.slot, resume, &sockets)
+        case .goLive(let name, let start):
             entries[id.slot]?.isLive = true
             counts.live += 1
             counts.connected += 1
-            send(.connected(user: name.user, key: name.key, node: context.node), id, &sockets)
-            for kept in hub.announce(id.slot) { send(kept, id, &sockets) }
+            let frame = ServerFrame.connected(
+                user: name.user,
+                key: name.key,
+                node: context.node,
+                inbox: start
+            )
+            send(frame, id, &sockets)
+            if start == nil { announce(id, &sockets) }
         case .acknowledge(let push): hub.awaited.acked(push, from: id.slot)
         case .hear(let frames):
             // One by one: what the second means may hang on what the first did.
@@ -212,11 +222,31 @@ struct SessionHandler: ~Copyable, SocketHandler {
         _ = sockets.send(.text(frame.encoded()), to: id)
     }
 
-    /// A frame that was kept until the session was live.
-    private mutating func send(_ kept: Hub.HeldFrame, _ id: SocketID, _ sockets: inout SocketTable) {
-        let outcome = sockets.send(kept.frame, to: id, isFollowed: kept.awaited != nil)
-        guard let frame = kept.awaited else { return }
-        if case .queued = outcome { hub.awaited.sent(frame, to: id.slot) } else { hub.awaited.lost(frame) }
+    /// What came before the session was live, in its order.
+    private mutating func announce(_ id: SocketID, _ sockets: inout SocketTable) {
+        for kept in hub.announce(id.slot) {
+            if let position = kept.position, hub.inboxes[id.slot] != nil {
+                hub.inboxArrived(kept, at: position, id.slot, &sockets)
+            } else {
+                hub.pass(kept, id.slot, id, &sockets)
+            }
+        }
+    }
+
+    private mutating func inboxRead(_ page: InboxPage?, _ id: SocketID, _ sockets: inout SocketTable) {
+        guard id.slot < entries.count, let entry = entries[id.slot], entry.id == id else { return }
+        // Who waits for its first page has waited long enough.
+        if page == nil, !entry.isLive {
+            return tell(id, &sockets) { $0.closeOrdered(.routeUnavailable, &$1) }
+        }
+        for effect in hub.inboxRead(page, id.slot) {
+            if case .start(let start) = effect {
+                tell(id, &sockets) { $0.inboxRead(start, &$1) }
+            } else {
+                hub.perform(effect, id.slot, &sockets)
+            }
+        }
+        if !entry.isLive, entries[id.slot]?.isLive == true { announce(id, &sockets) }
     }
 
     /// More came for a session that waits for its route than is kept: better to come back than to miss some.
@@ -243,6 +273,7 @@ struct SessionHandler: ~Copyable, SocketHandler {
             context.keeper.post(outbox)
             outbox.removeAll(keepingCapacity: true)
         }
+        context.inboxReader.post(hub.inboxes.takeReads())
         context.replier.call(hub.awaited.takeCalled())
         if !hub.queue.absent.isEmpty {
             context.replier.tell(hub.queue.absent)

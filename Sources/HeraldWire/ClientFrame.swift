@@ -104,11 +104,19 @@ public struct ConnectRequest: Sendable, Equatable {
     public var key: ConnectionKey?
     /// To join at once; each once.
     public var rooms: [RoomID]
+    /// Given by a client that follows its user's inbox.
+    public var resume: ResumeRequest?
 
-    public init(user: UserID? = nil, key: ConnectionKey? = nil, rooms: [RoomID] = []) {
+    public init(
+        user: UserID? = nil,
+        key: ConnectionKey? = nil,
+        rooms: [RoomID] = [],
+        resume: ResumeRequest? = nil
+    ) {
         self.user = user
         self.key = key
         self.rooms = rooms
+        self.resume = resume
     }
 
     init(from reader: inout JSONReader, limits: Limits) throws(WireError) {
@@ -122,6 +130,7 @@ public struct ConnectRequest: Sendable, Equatable {
                     let room = try identifier(&reader, RoomID.init)
                     if !request.rooms.contains(room) { request.rooms.append(room) }
                 }
+            case "resume": request.resume = try ResumeRequest(from: &reader)
             default: throw reader.unknownField()
             }
         }
@@ -132,5 +141,34 @@ public struct ConnectRequest: Sendable, Equatable {
         if let user { writer.member("user", user.description) }
         if let key { writer.member("key", key.description) }
         if !rooms.isEmpty { writer.array("rooms") { $0.strings(rooms) } }
+        if let resume {
+            writer.object("resume") { writer in
+                guard case .after(let position) = resume else { return }
+                writer.member("epoch", String(position.epoch))
+                writer.member("offset", position.offset)
+            }
+        }
+    }
+}
+
+extension ResumeRequest {
+    /// `{}` for a client that begins, `{"epoch":"…","offset":41}` for one that returns.
+    fileprivate init(from reader: inout JSONReader) throws(WireError) {
+        var epoch: UInt64?
+        var offset: UInt64?
+        try reader.object { reader, name throws(WireError) in
+            switch name {
+            case "epoch":
+                epoch = UInt64(try reader.string())
+                if epoch == nil { throw WireError(.badID, "is no epoch: give back what the node said") }
+            case "offset": offset = UInt64(try reader.integer(in: 0...Int64.max))
+            default: throw reader.unknownField()
+            }
+        }
+        switch (epoch, offset) {
+        case (let epoch?, let offset?): self = .after(InboxPosition(epoch: epoch, offset: offset))
+        case (nil, nil): self = .fresh
+        default: throw WireError(.missingField, "must have both epoch and offset, or neither")
+        }
     }
 }

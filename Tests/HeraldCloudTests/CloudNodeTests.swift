@@ -29,7 +29,7 @@ struct CloudNodeTests {
             let named = try await RawClient.open(port: nodes[0].port, "/ws")
             let request = ConnectRequest(user: UserID(fixed: "alice"), rooms: [RoomID(fixed: "news")])
             named.send(ClientFrame(.connect(request)))
-            guard case .connected(let user, let key, _) = try await named.frame() else {
+            guard case .connected(let user, let key, _, _) = try await named.frame() else {
                 throw RawClient.Unexpected(event: .end)
             }
             #expect(user == UserID(fixed: "alice"))
@@ -39,7 +39,7 @@ struct CloudNodeTests {
 
             let nameless = try await RawClient.open(port: nodes[0].port, "/ws")
             nameless.send(ClientFrame(.connect(ConnectRequest())))
-            guard case .connected(let anonymous, _, _) = try await nameless.frame() else {
+            guard case .connected(let anonymous, _, _, _) = try await nameless.frame() else {
                 throw RawClient.Unexpected(event: .end)
             }
             #expect(anonymous.description.hasPrefix("anon-"))

@@ -106,7 +106,7 @@ struct ReceiptTests {
 }
 
 /// What came on the sender's channel.
-private final class Replies: Sendable {
+final class Replies: Sendable {
     private let receipts = Mutex<[Receipt]>([])
     private let isListening = Mutex(false)
     private let changed = ManyWaiters()

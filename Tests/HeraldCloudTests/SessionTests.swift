@@ -26,6 +26,20 @@ struct SessionTests {
         #expect(talk.bound() == [.goLive(name)])
     }
 
+    @Test func `who follows an inbox is live when all else is there and the first page is read`() {
+        var talk = Talk()
+        let resume = ResumeRequest.after(InboxPosition(epoch: 100, offset: 5))
+        let request = ConnectRequest(user: phone.user, key: phone.key, rooms: [news], resume: resume)
+        #expect(talk.say(ClientFrame(.connect(request))) == [.claim(phone), .enter(news)])
+        #expect(talk.bound() == [])
+        #expect(talk.joined("news") == [.openInbox(resume)])
+        #expect(talk.say(ClientFrame(id: 1, .ping)) == [])
+        let start = InboxStart(position: InboxPosition(epoch: 100, offset: 5), isRecovered: true)
+        let ping = ClientFrame(id: 1, .ping)
+        #expect(talk.inboxRead(start) == [.goLive(phone, start), .hear([ping])])
+        #expect(talk.inboxRead(start) == [])
+    }
+
     @Test func `before connect only a ping is answered`() {
         var talk = Talk()
         #expect(talk.say(ClientFrame(id: 3, .ping)) == [.say(.pong(id: 3))])
@@ -186,6 +200,7 @@ private struct Talk {
     }
 
     mutating func bound() -> [Session.Action] { answer { $0.bound(&$1) } }
+    mutating func inboxRead(_ start: InboxStart) -> [Session.Action] { answer { $0.inboxRead(start, &$1) } }
     mutating func deadline() -> [Session.Action] { answer { $0.deadlinePassed(&$1) } }
     mutating func order(_ code: CloseCode) -> [Session.Action] { answer { $0.closeOrdered(code, &$1) } }
     mutating func joined(_ room: String) -> [Session.Action] {

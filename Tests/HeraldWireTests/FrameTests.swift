@@ -17,7 +17,9 @@ struct FrameTests {
                 )
             ),
             ClientFrame(id: 1, .join(try RoomID("news"))), ClientFrame(id: 0, .leave(try RoomID("a\"b"))),
-            ClientFrame(.ping),
+            ClientFrame(.connect(ConnectRequest(resume: .fresh))),
+            ClientFrame(.connect(ConnectRequest(resume: .after(InboxPosition(epoch: .max, offset: 41))))),
+            ClientFrame(id: 2, .ack(try PushID("p1"))), ClientFrame(.ping),
         ]
         for frame in frames { #expect(try decode(frame.encoded()) == frame) }
     }
@@ -32,6 +34,10 @@ struct FrameTests {
         (#"{"id":-1,"ping":{}}"#, "out_of_range", "id"),
         (#"{"connect":{"user":"a b"}}"#, "bad_id", "connect.user"),
         (#"{"shout":{}}"#, "unknown_field", "shout"),
+        (#"{"connect":{"resume":{"epoch":"1"}}}"#, "missing_field", "connect.resume"),
+        (#"{"connect":{"resume":{"epoch":7,"offset":1}}}"#, "wrong_type", "connect.resume.epoch"),
+        (#"{"connect":{"resume":{"epoch":"x","offset":1}}}"#, "bad_id", "connect.resume.epoch"),
+        (#"{"ack":{}}"#, "missing_field", "ack.id"), (#"{"ack":{"id":"a b"}}"#, "bad_id", "ack.id"),
         (#"{"connect":{"key":"a/b"}}"#, "bad_id", "connect.key"), (#"{"ping":{}"#, "bad_json", ""),
     ])
     func `a bad frame is named`(text: String, code: String, field: String) {
@@ -67,7 +73,13 @@ struct FrameTests {
                     position: InboxPosition(epoch: .max, offset: 42)
                 )
             ),
-            .ok(id: 7), .ok(id: nil), .error(id: nil, code: "bad_json", message: "the \"text\""),
+            .connected(
+                user: try UserID("alice"),
+                key: try ConnectionKey("phone"),
+                node: try NodeID("cloud-1"),
+                inbox: InboxStart(position: InboxPosition(epoch: .max, offset: 41), isRecovered: true)
+            ),
+            .reset(InboxPosition(epoch: 7, offset: 0)), .ok(id: 7), .ok(id: nil), .error(id: nil, code: "bad_json", message: "the \"text\""),
             .pong(id: 3),
         ]
         for frame in frames { #expect(try ServerFrame.decode(frame.encoded()) == frame) }
