@@ -79,7 +79,8 @@ struct FrameTests {
                 node: try NodeID("cloud-1"),
                 inbox: InboxStart(position: InboxPosition(epoch: .max, offset: 41), isRecovered: true)
             ),
-            .reset(InboxPosition(epoch: 7, offset: 0)), .ok(id: 7), .ok(id: nil), .error(id: nil, code: "bad_json", message: "the \"text\""),
+            .reset(InboxPosition(epoch: 7, offset: 0)), .ok(id: 7), .ok(id: nil),
+            .error(id: nil, code: "bad_json", message: "the \"text\""),
             .pong(id: 3),
         ]
         for frame in frames { #expect(try ServerFrame.decode(frame.encoded()) == frame) }
