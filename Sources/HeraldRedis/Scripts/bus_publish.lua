@@ -22,11 +22,12 @@ if number == 1 then
     number = time[1] * 1000000 + time[2]
     redis.call('SET', KEYS[2], string.format('%.0f', number))
 end
+local text = string.format('%.0f', number)
 
 local id = '0-0'
 local bytes, bytes_max = #ARGV[1], tonumber(ARGV[3])
 if bytes <= bytes_max then
-    id = redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[2], '*', 'n', number, 'e', ARGV[1])
+    id = redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[2], '*', 'n', text, 'e', ARGV[1])
     if number % 256 == 0 or bytes * 256 > bytes_max then
         local trimmed = 1
         while trimmed > 0 do
@@ -38,8 +39,7 @@ if bytes <= bytes_max then
     end
 end
 
-local head = 'm' .. id .. ' ' .. string.format('%.0f', number) .. ' '
-local listeners = redis.call('PUBLISH', KEYS[3], head .. ARGV[1])
+local listeners = redis.call('PUBLISH', KEYS[3], 'm' .. id .. ' ' .. text .. ' ' .. ARGV[1])
 if listeners == 0 or number % 64 == 0 then
     local now = tonumber(string.match(id, '^%d+'))
     if now > 0 then
