@@ -26,6 +26,7 @@ extension EventLoop where Handler: ~Copyable {
             return
         }
         table.setTimer(index, .engine, after: limits.upgradeDeadline)
+        expectProxyHeader(index)
         guard table.tls?.start(index, descriptor: descriptor) != false else {
             return table.end(index, .disconnected)
         }

@@ -3,6 +3,7 @@ import Glibc
 /// From bytes to events to the handler. One read per socket and turn, so that none starves the others.
 extension EventLoop where Handler: ~Copyable {
     mutating func receive(_ index: Int) {
+        if table.slot(index).pointee.flags.contains(.awaitsProxyHeader) { return receiveProxyHeader(index) }
         guard table.tls == nil else { return receiveEncrypted(index) }
         let count = recv(table.slot(index).pointee.descriptor, readBuffer.baseAddress, readBuffer.count, 0)
         guard count > 0 else {
@@ -53,7 +54,7 @@ extension EventLoop where Handler: ~Copyable {
                 return refuse(index, error)
             }
         }
-        request.peer = SocketAddress.peer(table.slot(index).pointee.descriptor)?.peer ?? request.peer
+        identify(&request, index)
         switch handler.requestReceived(request) {
         case .respond(let answer):
             table.counters.responded += 1

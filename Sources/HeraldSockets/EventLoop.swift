@@ -11,6 +11,7 @@ struct EventLoop<Handler: SocketHandler & ~Copyable>: ~Copyable {
     var handler: Handler
     var listener: Listener?
     let limits: SocketLimits
+    let proxies: TrustedProxies
     let frameLimits: FrameReader.Limits
     /// Into which every socket is read, one after the other. Owned; nothing in it outlives a read.
     let readBuffer: UnsafeMutableRawBufferPointer
@@ -39,6 +40,7 @@ struct EventLoop<Handler: SocketHandler & ~Copyable>: ~Copyable {
         limits: SocketLimits,
         deflate: DeflateSettings?,
         certificate: TLSCertificate?,
+        proxies: TrustedProxies,
         mailbox: LoopMailbox<Handler.Command>,
         shared: LoopShared,
         budget: NodeBudget,
@@ -56,6 +58,7 @@ struct EventLoop<Handler: SocketHandler & ~Copyable>: ~Copyable {
         self.handler = handler
         self.listener = consume listener
         self.limits = limits
+        self.proxies = proxies
         frameLimits = FrameReader.Limits(
             messageBytesMax: limits.messageBytesMax,
             overheadBytesMax: limits.overheadBytesMax

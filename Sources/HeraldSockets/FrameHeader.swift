@@ -74,8 +74,9 @@ struct FrameHeader: Equatable {
     static func violation(first: UInt8, allowsDeflate: Bool) -> FrameViolation? {
         // RSV1 belongs to the first frame of a compressed message (RFC 7692, 6), and to no other.
         let startsMessage = first & 0x0F == Opcode.text.rawValue || first & 0x0F == Opcode.binary.rawValue
-        let reserved: UInt8 = allowsDeflate && startsMessage ? 0x30 : 0x70
-        guard first & reserved == 0 else { return .reservedBits }
+        guard first & 0x70 == 0 || (allowsDeflate && first & 0x70 == 0x40 && startsMessage) else {
+            return .reservedBits
+        }
         guard let opcode = Opcode(rawValue: first & 0x0F) else { return .unknownOpcode }
         return opcode.isControl && first & 0x80 == 0 ? .controlFragmented : nil
     }

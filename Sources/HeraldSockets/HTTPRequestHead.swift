@@ -19,8 +19,12 @@ public struct HTTPRequestHead: Sendable {
     let fields: [Field]
     /// Whether it asks for an upgrade to WebSocket, and does so rightly.
     public internal(set) var isUpgrade = false
-    /// The other end of the connection (a proxy's, if there is one in between).
+    /// The other end of the connection: a proxy's if there is one in between, unless it sends PROXY headers and is
+    /// believed.
     public internal(set) var peer = PeerAddress(host: "", port: 0)
+    /// Whom the request is from: the peer, or whom a believed peer speaks for (`ProxySettings`). The port is 0 when
+    /// nobody told it.
+    public internal(set) var client = PeerAddress(host: "", port: 0)
 
     /// `GET` for every upgrade; anything for a request that is none.
     public var method: String { string(methodRange) }

@@ -33,6 +33,8 @@ struct Slot: ~Copyable {
         static let isRefused = Flags(rawValue: 1 << 4)
         /// The handler knows it: `socketOpened` was called.
         static let isOpened = Flags(rawValue: 1 << 5)
+        /// It comes through a proxy, whose header is still to be read.
+        static let awaitsProxyHeader = Flags(rawValue: 1 << 6)
     }
 
     init(id: SocketID) {

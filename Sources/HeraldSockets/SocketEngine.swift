@@ -55,6 +55,7 @@ public final class SocketEngine<Handler: SocketHandler & ~Copyable>: Sendable {
     ///   the kernel is out of something. Nothing is left running then.
     public func start() throws(SocketEngineError) {
         try check()
+        let proxies = try TrustedProxies(configuration.proxies)
         let isFirst = state.withLock { state in
             defer { state.isStarted = true }
             return !state.isStarted
@@ -66,7 +67,7 @@ public final class SocketEngine<Handler: SocketHandler & ~Copyable>: Sendable {
         }
         let births = try prepare()
         do throws(SocketEngineError) {
-            for birth in births { try startThread(birth) }
+            for birth in births { try startThread(birth, proxies) }
         } catch {
             for port in ports { port.mailbox.order { $0.stop = (1001, "") } }
             throw error
@@ -175,7 +176,7 @@ extension SocketEngine where Handler: ~Copyable {
         return births
     }
 
-    private func startThread(_ birth: Birth) throws(SocketEngineError) {
+    private func startThread(_ birth: Birth, _ proxies: TrustedProxies) throws(SocketEngineError) {
         let (limits, deflate) = (configuration.limits, configuration.deflate)
         let certificate = state.withLock { $0.certificate }
         let (shared, budget, makeHandler) = (shared[birth.port.loop], budget, makeHandler)
@@ -188,6 +189,7 @@ extension SocketEngine where Handler: ~Copyable {
                 limits: limits,
                 deflate: deflate,
                 certificate: certificate,
+                proxies: proxies,
                 mailbox: birth.port.mailbox,
                 shared: shared,
                 budget: budget,

@@ -14,6 +14,8 @@ public struct SocketEngineConfiguration: Sendable {
     public var deflate: DeflateSettings?
     /// TLS for all connections; nil speaks plain HTTP and WebSocket.
     public var tls: TLSSettings?
+    /// Load balancers in front that are believed about their clients' addresses.
+    public var proxies: ProxySettings
 
     /// A configuration with the given values.
     public init(
@@ -23,7 +25,8 @@ public struct SocketEngineConfiguration: Sendable {
         backlog: Int = 4096,
         limits: SocketLimits = SocketLimits(),
         deflate: DeflateSettings? = nil,
-        tls: TLSSettings? = nil
+        tls: TLSSettings? = nil,
+        proxies: ProxySettings = ProxySettings()
     ) {
         self.host = host
         self.port = port
@@ -32,6 +35,7 @@ public struct SocketEngineConfiguration: Sendable {
         self.limits = limits
         self.deflate = deflate
         self.tls = tls
+        self.proxies = proxies
     }
 }
 

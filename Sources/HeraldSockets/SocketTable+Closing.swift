@@ -73,6 +73,8 @@ extension SocketTable {
             if cause == .disconnected { counters.disconnects += 1 }
         }
         tls?.end(index)
+        if !proxyHeaders.isEmpty { proxyHeaders[index] = nil }
+        if !proxiedClients.isEmpty { proxiedClients[index] = nil }
         Glibc.close(slot(index).pointee.descriptor)
         slot(index).pointee.descriptor = -1
         slot(index).pointee.lifecycle = .ended

@@ -45,6 +45,9 @@ public struct SocketTable: ~Copyable {
     var deflate: LoopDeflate?
     /// nil when the engine speaks no TLS.
     let tls: TLSSessions?
+    /// By slot, while a connection is new: what there is of a proxy's header, and what it said.
+    var proxyHeaders: [Int: [UInt8]] = [:]
+    var proxiedClients: [Int: PeerAddress] = [:]
     /// Memory waiting in all send queues.
     var queuedBytes = 0
     let vectors: UnsafeMutableBufferPointer<iovec>

@@ -11,10 +11,12 @@ import Testing
         #expect(try Options.parse([]).get().configuration.port == 0)
         #expect(configuration.deflate == nil)
         let deflate = try Options.parse(["--deflate", "--takeover"]).get().configuration.deflate
+        let tls = try Options.parse(["--tls", "a", "b"]).get().configuration.tls
+        #expect(tls == TLSSettings(certificateFile: "a", keyFile: "b"))
         #expect(deflate?.payloadBytesMin == 0 && deflate?.serverTakesOverContext == true)
     }
 
-    @Test(arguments: [["--port"], ["--port", "70000"], ["--nonsense"], ["--takeover"]])
+    @Test(arguments: [["--port"], ["--port", "70000"], ["--nonsense"], ["--takeover"], ["--tls", "a"]])
     func `a flag it does not know is named`(arguments: [String]) {
         let error = #expect(throws: Options.Failure.self) { try Options.parse(arguments).get() }
         #expect(error?.description.contains(arguments[0]) == true)

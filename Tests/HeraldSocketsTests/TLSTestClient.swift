@@ -58,6 +58,11 @@ final class TLSTestClient: TestClient {
         _ = fcntl(descriptor, F_SETFL, flags)
     }
 
+    /// Past OpenSSL, as a proxy's header goes.
+    func sendPlain(_ bytes: [UInt8]) {
+        _ = bytes.withUnsafeBytes { super.put($0) }
+    }
+
     /// The common name of the server's certificate.
     var serverName: String {
         guard let certificate = SSL_get1_peer_certificate(session) else { return "" }

@@ -71,6 +71,7 @@ struct TestHandler: SocketHandler {
     mutating func socketOpened(_ id: SocketID, request: borrowing HTTPRequestHead, sockets: inout SocketTable)
     {
         open.append(id)
+        if request.path == "/client" { _ = sockets.send(.text(request.client.description), to: id) }
         if request.path == "/greet" { _ = sockets.send(.text("welcome"), to: id) }
         log.continuation.yield(.opened(id, path: request.path))
     }
@@ -154,6 +155,7 @@ struct Harness {
         loops: Int = 1,
         deflate: DeflateSettings? = nil,
         tls: TLSSettings? = nil,
+        proxies: ProxySettings = ProxySettings(),
         limits change: (inout SocketLimits) -> Void = { _ in },
         _ test: (Harness) async throws -> Void
     ) async throws {
@@ -167,7 +169,8 @@ struct Harness {
             loops: loops,
             limits: limits,
             deflate: deflate,
-            tls: tls
+            tls: tls,
+            proxies: proxies
         )
         let engine = SocketEngine(configuration) { TestHandler(loop: $0.loop, log: log) }
         try engine.start()
