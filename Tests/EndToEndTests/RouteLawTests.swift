@@ -150,6 +150,32 @@ import Testing
         }
     }
 
+    @Test func `what is pushed while a node's link is cut is shown once at most when the link is back`()
+        async throws
+    {
+        try await ProxiedHerald.run(nodes: 1) { herald in
+            let alice = try Puppet(port: herald.nodes[0].port, user: "alice", key: "phone")
+            try await eventually("alice is connected") { alice.isConnected }
+            herald.nodes[0].proxy.cut()
+            let redis = try RedisWire(port: herald.redis.port)
+            try await eventually("Redis knows that the node's links are gone") {
+                !"\(try redis.ask("CLIENT", "LIST"))".contains("name=herald-cloud-1")
+            }
+            var probes: [ScheduleSighting.Probe] = []
+            for _ in 0..<5 { probes.append(await SchedulePush.send(.user("alice"), through: herald.pushes)) }
+            #expect(probes.allSatisfy { $0.verdict == "unreachable" }, "\(probes)")
+            herald.nodes[0].proxy.mend()
+            var last: ScheduleSighting.Probe?
+            try await eventually("alice is routed again", within: .seconds(20)) {
+                last = await SchedulePush.send(.user("alice"), through: herald.pushes)
+                return last?.verdict == "routed"
+            }
+            try await eventually("alice is shown it") { alice.shown.last?.id == last?.id }
+            #expect(Set(alice.shown).count == alice.shown.count, "shown twice: \(alice.shown)")
+            #expect(alice.isConnected)
+        }
+    }
+
     @Test func `a hundred clients with one key at once: one live socket and one route are left`() async throws
     {
         let rounds = Soak.size(Sanitizer.isOn ? 2 : 5, soak: 50)
