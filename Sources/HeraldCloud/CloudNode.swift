@@ -40,6 +40,7 @@ public final class CloudNode<Routes: RouteTable, LeaseRoutes: RouteTable, Channe
     ///   - leaseRoutes: the same table through a link of its own, for the node's lease.
     ///   - bus: brings this node's envelopes, and tells other nodes of sessions they lost.
     ///   - messages: the inboxes that clients follow.
+    ///   - moreMetrics: what other parts of the process have to tell on `/metrics`.
     ///   - logger: never sees a payload.
     public init(
         configuration: CloudConfiguration,
@@ -47,6 +48,7 @@ public final class CloudNode<Routes: RouteTable, LeaseRoutes: RouteTable, Channe
         leaseRoutes: LeaseRoutes,
         bus: Channel,
         messages: (any Inbox)? = nil,
+        moreMetrics: @escaping @Sendable () -> [Metric] = { [] },
         logger: Logger
     ) {
         var logger = logger
@@ -79,7 +81,8 @@ public final class CloudNode<Routes: RouteTable, LeaseRoutes: RouteTable, Channe
             inbox: inbox,
             replier: replier,
             inboxReader: InboxReader(patience: configuration.bindPatience, logger: logger),
-            gauges: gauges
+            gauges: gauges,
+            moreMetrics: moreMetrics
         )
         self.keeper = keeper
         self.inbox = inbox

@@ -35,6 +35,9 @@ final class LoopGauges: Sendable {
     private let dropped = Atomic<UInt64>(0)
     private let missed = Atomic<UInt64>(0)
     private let unfollowed = Atomic<UInt64>(0)
+    private let inboxResets = Atomic<UInt64>(0)
+    private let inboxSkipped = Atomic<UInt64>(0)
+    private let inboxShown = Atomic<UInt64>(0)
 
     /// To be called by the loop only.
     func publish(_ values: Values) {
@@ -50,6 +53,9 @@ final class LoopGauges: Sendable {
         dropped.store(values.fanOut.dropped, ordering: .relaxed)
         missed.store(values.fanOut.missed, ordering: .relaxed)
         unfollowed.store(values.fanOut.unfollowed, ordering: .relaxed)
+        inboxResets.store(values.fanOut.inboxResets, ordering: .relaxed)
+        inboxSkipped.store(values.fanOut.inboxSkipped, ordering: .relaxed)
+        inboxShown.store(values.fanOut.inboxShown, ordering: .relaxed)
     }
 
     func add(to values: inout Values) {
@@ -65,6 +71,9 @@ final class LoopGauges: Sendable {
         values.fanOut.dropped += dropped.load(ordering: .relaxed)
         values.fanOut.missed += missed.load(ordering: .relaxed)
         values.fanOut.unfollowed += unfollowed.load(ordering: .relaxed)
+        values.fanOut.inboxResets += inboxResets.load(ordering: .relaxed)
+        values.fanOut.inboxSkipped += inboxSkipped.load(ordering: .relaxed)
+        values.fanOut.inboxShown += inboxShown.load(ordering: .relaxed)
         values.waitingBytes += waitingBytes.load(ordering: .relaxed)
     }
 }

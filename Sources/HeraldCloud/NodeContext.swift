@@ -13,6 +13,7 @@ final class NodeContext: Sendable {
     let replier: Replier
     let inboxReader: InboxReader
     let gauges: [LoopGauges]
+    private let moreMetrics: @Sendable () -> [Metric]
     /// Set when the engine was made.
     private let socketCounters = Mutex<@Sendable () -> SocketCounters>({ SocketCounters() })
 
@@ -23,7 +24,8 @@ final class NodeContext: Sendable {
         inbox: BusInbox,
         replier: Replier,
         inboxReader: InboxReader,
-        gauges: [LoopGauges]
+        gauges: [LoopGauges],
+        moreMetrics: @escaping @Sendable () -> [Metric]
     ) {
         node = configuration.node
         limits = configuration.limits
@@ -34,6 +36,7 @@ final class NodeContext: Sendable {
         self.replier = replier
         self.inboxReader = inboxReader
         self.gauges = gauges
+        self.moreMetrics = moreMetrics
     }
 
     func countSockets(with counters: @escaping @Sendable () -> SocketCounters) {
@@ -53,6 +56,8 @@ final class NodeContext: Sendable {
             loops: loopValues,
             inbox: inbox.counts,
             replier: replier.counts,
+            pages: inboxReader.counts,
+            more: moreMetrics(),
             keeper: keeper.snapshot,
             status: status.current,
             now: .now()

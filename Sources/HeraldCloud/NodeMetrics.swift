@@ -7,6 +7,8 @@ struct NodeMetrics {
     var loops: LoopGauges.Values
     var inbox: BusInbox.Counts
     var replier: Replier.Counts
+    var pages: InboxReader.Counts
+    var more: [Metric]
     var keeper: RouteKeeper.Snapshot
     var status: NodeStatus.State
     var now: Moment
@@ -16,6 +18,13 @@ struct NodeMetrics {
         writeSockets(&text)
         writeDeliveries(&text)
         writeRoutes(&text)
+        writeInboxes(&text)
+        for metric in more {
+            switch metric.kind {
+            case .gauge: text.gauge(metric.name, metric.help, metric.value)
+            case .counter: text.counter(metric.name, metric.help, metric.value)
+            }
+        }
         return text.text
     }
 
@@ -81,7 +90,20 @@ struct NodeMetrics {
             "Frames not followed, for there were too many",
             loops.fanOut.unfollowed
         )
+        text.counter("herald_bus_gaps_total", "Times messages may have been lost for good", inbox.gaps)
         text.counter("herald_bus_lost_total", "Times the subscription was lost", inbox.lost)
+    }
+
+    private func writeInboxes(_ text: inout PrometheusText) {
+        text.counter("herald_inbox_pages_total", "Pages of inboxes read", pages.pages)
+        text.counter("herald_inbox_failed_pages_total", "Pages that could not be read in time", pages.failed)
+        text.counter("herald_inbox_shown_total", "Stored messages shown from a page", loops.fanOut.inboxShown)
+        text.counter(
+            "herald_inbox_repeats_total",
+            "Stored messages not shown again",
+            loops.fanOut.inboxSkipped
+        )
+        text.counter("herald_inbox_resets_total", "Gaps that could not be filled", loops.fanOut.inboxResets)
     }
 
     private func writeRoutes(_ text: inout PrometheusText) {

@@ -53,15 +53,17 @@ struct CloudCommand: AsyncParsableCommand {
             // The lease's renewal never waits behind a storm of binds.
             let leaseLink = try RedisLink(to: address, options: leaseOptions, on: group.next())
             let prefix = settings.redis.prefix
+            let reaper = settings.reaper(link, logger: logger)
             let node = CloudNode(
                 configuration: configuration,
                 routes: settings.routeTable(link, logger: logger),
                 leaseRoutes: settings.routeTable(leaseLink, logger: logger),
                 bus: RedisBus(link: link, address: address, options: options, on: group, prefix: prefix),
+                moreMetrics: { reaper?.counts.metrics ?? [] },
                 logger: logger
             )
             var services: [any Service] = [link, leaseLink]
-            if let reaper = settings.reaper(link, logger: logger) { services.append(reaper) }
+            if let reaper { services.append(reaper) }
             try await Serving.run(services + [node], logger: logger)
         } catch let error as CloudNodeError {
             throw Failure(

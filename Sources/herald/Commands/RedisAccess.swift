@@ -51,6 +51,24 @@ extension HeraldSettings {
     var level: Logger.Level { Logger.Level(rawValue: log.level) ?? .info }
 }
 
+extension Reaper.Counts {
+    /// What the pages of numbers say of it.
+    var metrics: [Metric] {
+        [
+            Metric(.gauge, "herald_reaper_acting", "1 while this process tells departures", isActing ? 1 : 0),
+            Metric(.gauge, "herald_reaper_trusting", "1 when it may call a node dead", isTrusting ? 1 : 0),
+            Metric(.counter, "herald_reaper_fenced_total", "Dead runs of nodes it ended", fenced),
+            Metric(.counter, "herald_reaper_departures_total", "Departures it told", told),
+            Metric(
+                .gauge,
+                "herald_reaper_lag_milliseconds",
+                "How late the last departure was",
+                UInt64(max(0, lag.wholeMilliseconds))
+            ),
+        ]
+    }
+}
+
 /// A link to Redis for a command that asks a few questions and ends.
 enum RedisSession {
     /// Connects, lends the link, and closes it.
