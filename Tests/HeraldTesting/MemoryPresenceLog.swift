@@ -23,6 +23,7 @@ public final class MemoryPresenceLog<Time: Clock>: PresenceLog where Time.Durati
         var appended = 0
         var readers: [Gate] = []
         var readsMade: [Read] = []
+        var askers: Set<String> = []
     }
 
     fileprivate struct Group {
@@ -52,6 +53,9 @@ public final class MemoryPresenceLog<Time: Clock>: PresenceLog where Time.Durati
 
     /// Every read that passed its gate, in order.
     public var reads: [Read] { state.withLock { $0.readsMade } }
+
+    /// Who asked for a hold and was answered, whatever the answer.
+    public var askers: Set<String> { state.withLock { $0.askers } }
 
     /// Gives the next read its events and then throws: its answer is lost on the way.
     public func loseNextRead() { state.withLock { $0.losesNextRead = true } }
@@ -127,6 +131,7 @@ public final class MemoryPresenceLog<Time: Clock>: PresenceLog where Time.Durati
                     next: state.streams.map { state.lost.contains(group) ? 0 : $0.count },
                     pending: Array(repeating: [], count: state.streams.count)
                 )
+            state.askers.insert(holder)
             if let other = found.holder(at: now), other != holder { return .success(false) }
             found.holder = holder
             found.heldUntil = now.advanced(by: duration)
