@@ -156,6 +156,29 @@ struct RedisBusRepairTests {
         try await rig.publish([150])
     }
 
+    @Test func `a publish whose answer is lost goes out once, and again only when called again`() async throws
+    {
+        let options = quickOptions { $0.limits.commandTimeout = .milliseconds(200) }
+        try await withBusRig { rig async throws in
+            let answers = try FaultProxy(to: rig.redis.port)
+            try await withLink(to: "redis://127.0.0.1:\(answers.port)", options) { link async throws in
+                let bus = RedisBus(
+                    link: link,
+                    address: try RedisAddress(rig.redis.url),
+                    options: options,
+                    on: nextLoop()
+                )
+                let message = BusMessage(node: try node(), bytes: Array("1".utf8))
+                answers.hold(.toClient)
+                await #expect(throws: BusError.self) { try await bus.publish([message]) }
+                answers.mend()
+                #expect(try await bus.publish([message]) == [1])
+            }
+            try await rig.publish([2])
+            #expect(await rig.events(upTo: 2).numbers == [1, 1, 2])
+        }
+    }
+
     @Test func `a hop that was trimmed is a gap, then comes what is left`() async throws {
         var limits = RedisBusLimits()
         limits.hopEntriesMax = 10

@@ -119,4 +119,36 @@ struct RedisBusScriptTests {
             #expect(try await bus.publish(message) == [0])
         }
     }
+
+    @Test func `a user with the rights that redis.conf names can publish, listen and repair`() async throws {
+        let rules =
+            "on >secret ~herald:* &herald:* +@read +@write +@pubsub +@connection +@scripting +@transaction +time"
+        let user = ["--user", "herald"] + rules.split(separator: " ").map(String.init)
+        try await OwnRedis.with(user) { redis async throws in
+            let url = "redis://herald:secret@127.0.0.1:\(redis.port)"
+            try await withLink(to: url) { link async throws in
+                var limits = RedisBusLimits()
+                // So small that each message has the bytes counted.
+                limits.hopBytesMax = 100_000
+                let bus = RedisBus(
+                    link: link,
+                    address: try RedisAddress(url),
+                    options: quickOptions(),
+                    limits: limits,
+                    on: nextLoop()
+                )
+                let events = Events<BusEvent>()
+                try await withThrowingTaskGroup(of: Void.self) { group async throws in
+                    group.addTask { try await bus.listen(to: .node(node()), events.record) }
+                    defer { group.cancelAll() }
+                    #expect(await events.take { _ in true } == [.subscribed])
+                    try await withLink(to: redis.url) { other async throws in
+                        _ = try await other.send(RedisCommand("CLIENT", "KILL", "TYPE", "pubsub"))
+                    }
+                    _ = try await bus.publish(try messages(20, bytes: 1000))
+                    #expect(await events.take { $0.texts.count == 20 }.gaps == [])
+                }
+            }
+        }
+    }
 }

@@ -61,6 +61,7 @@ final class RedisBusListenerCore: @unchecked Sendable {
         await withUnsafeContinuation { (continuation: UnsafeContinuation<Void, Never>) in
             loop.execute {
                 self.isStopped = true
+                self.hop.stop()
                 self.timer?.task.cancel()
                 self.timer = nil
                 continuation.resume()

@@ -8,8 +8,8 @@
 // greeting and subscribing are one write (AUTH, SELECT, CLIENT SETNAME, SUBSCRIBE) and share one deadline. Only in
 // live is anything promised to the receiver. A live connection that was quiet for `keepAlive` is sent a PING, and
 // given up when nothing at all has come `silenceMax` later. A PONG shows that the connection lives, not that
-// messages come: a subscriber on a cut-off replica gets PONGs for ever. The probe through the whole path, above
-// the bus, is for that.
+// messages come: a subscriber on a cut-off replica gets PONGs for ever. The bus's probe through the whole path is for
+// that (RedisBusProbe+StateMachine.swift).
 
 struct RedisSubscriptionStateMachine: ~Copyable {
     private var state: State
