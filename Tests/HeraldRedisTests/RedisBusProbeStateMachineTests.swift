@@ -8,7 +8,7 @@ import Testing
     /// Subscribed at 0, with its first probe back at 10.
     private func quiet() -> RedisBusProbeStateMachine {
         var probe = RedisBusProbeStateMachine(limits: RedisBusLimits())
-        let attempt = probe.subscribed()
+        let attempt = probe.needed()
         probe.taken(attempt, now: at(5))
         probe.arrived(now: at(10))
         return probe
@@ -39,8 +39,7 @@ import Testing
         probe.heard(now: at(9000))
         probe.arrived(now: at(9000))
         #expect(probe.alarm == nil)
-        #expect(probe.wanted() == nil)
-        #expect(probe.subscribed() == 3)
+        #expect(probe.needed() == 3)
     }
 
     @Test func `a busy subscription is not probed`() {
@@ -82,7 +81,7 @@ import Testing
 
     @Test func `the first probe must arrive itself, and is sent again soon`() {
         var probe = RedisBusProbeStateMachine(limits: RedisBusLimits())
-        #expect(probe.subscribed() == 1)
+        #expect(probe.needed() == 1)
         probe.heard(now: at(1))
         #expect(probe.alarm == nil)
         probe.failed(1, now: at(2))
@@ -101,14 +100,14 @@ import Testing
 
     @Test func `answers to older probes change nothing`() {
         var probe = RedisBusProbeStateMachine(limits: RedisBusLimits())
-        #expect(probe.subscribed() == 1)
+        #expect(probe.needed() == 1)
         probe.lost()
         #expect(probe.alarm == nil)
-        #expect(probe.subscribed() == 2)
+        #expect(probe.needed() == 2)
         probe.taken(1, now: at(1))
         probe.failed(1, now: at(1))
         #expect(probe.alarm == nil)
-        #expect(probe.wanted() == 3)
+        #expect(probe.needed() == 3)
         probe.taken(2, now: at(2))
         #expect(probe.alarm == nil)
         probe.taken(3, now: at(3))

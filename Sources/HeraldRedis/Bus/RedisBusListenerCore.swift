@@ -75,8 +75,7 @@ final class RedisBusListenerCore: @unchecked Sendable {
         guard !isStopped else { return }
         switch event {
         case .subscribed:
-            order(.probe(probe.subscribed()))
-            change { $0.subscribed() }
+            if keepsHop { change { $0.subscribed() } } else { order(.probe(probe.needed())) }
         case .messages(let messages, _):
             arrived(messages)
         case .lost(let reason):
@@ -163,7 +162,7 @@ final class RedisBusListenerCore: @unchecked Sendable {
         }
         switch taken.order {
         case .nothing: break
-        case .mark: if let attempt = probe.wanted() { order(.probe(attempt)) }
+        case .mark: order(.probe(probe.needed()))
         case .read(let after, let round): order(.read(after: after, round: round))
         }
     }

@@ -1,11 +1,12 @@
 // What the probe of a subscription decides, apart from I/O and clock.
 //
-//                       ┌────────── anything arrived, or Redis did not take the probe ─────────┐
-//                       ▼                                                                       │
-//   idle ─subscribed─▶ asked ──Redis took the probe──▶ awaited ──nothing arrived in time──▶ idle (starved)
-//    ▲                  ▲                                                                       │
-//    │                  └──────────── quiet for an interval ──── quiet ◀────────────────────────┘
-//    └─ lost (any)
+//   idle ──needed──▶ asked ──Redis took the probe──▶ awaited ──nothing arrived in time──▶ idle (starved)
+//                    │   ▲                               │
+//   anything arrived,│   │quiet for an interval          │anything arrived
+//   or Redis did not │   │                               │
+//   take the probe   ▼   │                               │
+//                    quiet ◀─────────────────────────────┘
+//   any ──lost──▶ idle
 //
 // A probe goes out on the command link and comes back on the subscription. Only when Redis says that it took the
 // probe, and nothing arrives for `probePatience` after that, is the subscription starved: a Redis that is frozen,
@@ -28,20 +29,10 @@ struct RedisBusProbeStateMachine: ~Copyable {
 
     init(limits: RedisBusLimits) { self.limits = limits }
 
-    /// The subscription stands.
+    /// The subscription stands, or where the hop ends is to be told again: a probe must arrive itself.
     ///
     /// - Returns: the probe that is to be sent now.
-    mutating func subscribed() -> Int { ask(needsProbe: true) }
-
-    /// Where the hop ends is to be told again.
-    ///
-    /// - Returns: the probe that is to be sent now; nil while there is no subscription.
-    mutating func wanted() -> Int? {
-        switch state {
-        case .idle: nil
-        case .quiet, .asked, .awaited: ask(needsProbe: true)
-        }
-    }
+    mutating func needed() -> Int { ask(needsProbe: true) }
 
     private mutating func ask(needsProbe: Bool) -> Int {
         attempts += 1
