@@ -1,6 +1,7 @@
-/// A place in a user's inbox: offsets count up within an epoch, a new epoch begins when the history was lost.
+/// A place in an inbox: offsets count up within an epoch, a new epoch begins when the history was lost.
 public struct InboxPosition: Hashable, Sendable, CustomStringConvertible {
-    /// Redis's time in milliseconds when this history began.
+    /// Redis's time in milliseconds when this history began; never 0, so that a reader who has seen nothing and
+    /// does not know the epoch either may say 0.0 and is told that it cannot be continued.
     public var epoch: UInt64
     /// Of the last message seen; 0 before the first.
     public var offset: UInt64
@@ -71,7 +72,7 @@ public struct InboxAppend: Hashable, Sendable {
 /// What a reader who has seen everything up to a place has to be shown.
 public struct InboxPage: Hashable, Sendable {
     /// Whether `messages` begin right after the place that was asked for. False: the history does not reach back so
-    /// far, was lost, or was rolled back past that place; then there are no messages, and the reader starts anew
+    /// far, was lost, or belongs to another run of Redis; then `read` has no messages, and the reader starts anew
     /// from `head`.
     public var isContinuous: Bool
     public var messages: [InboxMessage]
@@ -87,9 +88,11 @@ public struct InboxPage: Hashable, Sendable {
 
 /// How long and how much an inbox keeps.
 public struct InboxRetention: Hashable, Sendable {
-    /// Messages of one inbox: 1,000 of 1 KiB are 1 MiB of Redis.
+    /// The newest messages of one inbox that are kept at least: 1,000 of 1 KiB are 1.2 MiB of Redis. A few older
+    /// ones may stay a while, because Redis frees them by the block of 100 or 4 KiB.
     public var countMax = 1000
-    /// How old a message may become. An inbox that nobody writes to ends after it.
+    /// How old a message may become. Older ones go with the next message; an inbox that nobody writes to ends
+    /// within a sixteenth after it.
     public var age: Duration = .seconds(7 * 86_400)
 
     public init() {}
@@ -99,24 +102,43 @@ public struct InboxRetention: Hashable, Sendable {
 /// The durable messages of users and rooms (DESIGN.md §6).
 ///
 /// Offsets of one inbox are handed out in one step with the storing, so they give one order to what several
-/// processes append. They are consecutive except where Redis may have lost writes (another run of it, another
-/// master): there they jump, so that no offset ever names two messages, and `read` knows what was lost.
+/// processes append. They are consecutive except where another run of Redis begins (a restart, another master), which
+/// may have lost the last writes of the one before. There they jump by `InboxPosition.jump`, so that no offset ever
+/// names two messages, and no reader from before the jump is told that it missed nothing: what was stored and lost
+/// between two messages that are there leaves no other trace.
 public protocol Inbox: Sendable {
     /// Stores messages, each in its inbox, in one turn on the wire.
     ///
-    /// - Returns: the place of each, in order; `isNew` is false for one that was stored before.
-    /// - Throws: whether any was stored is not known then.
-    func append(_ messages: [InboxAppend]) async throws(InboxError) -> [InboxPlace]
+    /// - Returns: the place of each, in order, or why just that one was not stored.
+    /// - Throws: whether any was stored is not known then; append them again as repeats.
+    func append(
+        _ messages: [InboxAppend]
+    ) async throws(InboxError) -> [Result<InboxPlace, InboxError>]
 
-    /// What came after a place, oldest first.
+    /// What came after a place, oldest first, when all of it is there.
     ///
     /// - Parameters:
-    ///   - owner: any; one without messages has an empty inbox.
+    ///   - owner: any; one without messages gets an empty inbox, whose epoch begins with this call: so a reader
+    ///     who came before the first message misses none.
     ///   - position: what the reader has seen; nil: it only wants to know the end.
-    ///   - limit: at most so many messages; at least 1.
-    /// - Returns: a page; when its last message is not at `head`, there is more.
+    ///   - limit: at most so many messages; at least 1. Fewer come when they are large.
+    /// - Returns: a page; when its last message is not at `head`, there is more. Continuous for nil.
     /// - Throws: why the inbox did not answer.
     func read(
+        _ owner: InboxOwner,
+        after position: InboxPosition?,
+        limit: Int
+    ) async throws(InboxError) -> InboxPage
+
+    /// The messages that are kept after a place, for somebody who looks: also when some are missing there.
+    ///
+    /// - Parameters:
+    ///   - owner: any.
+    ///   - position: the page begins behind it; nil, or a place of another epoch: with the oldest.
+    ///   - limit: as in `read`.
+    /// - Returns: a page; it is continuous when nothing is missing right behind `position`.
+    /// - Throws: why the inbox did not answer.
+    func browse(
         _ owner: InboxOwner,
         after position: InboxPosition?,
         limit: Int
@@ -126,9 +148,15 @@ public protocol Inbox: Sendable {
     func delete(_ owner: InboxOwner) async throws(InboxError)
 }
 
+extension InboxPosition {
+    /// By how much offsets jump where another run of Redis begins: more than one run's lost writes to one inbox.
+    public static let jump: UInt64 = 1_000_000
+}
+
 /// Where a message was stored.
 public struct InboxPlace: Hashable, Sendable {
     public var position: InboxPosition
+    /// False: it is a repeat, and was found where it was stored before.
     public var isNew: Bool
 
     public init(position: InboxPosition, isNew: Bool) {

@@ -80,15 +80,21 @@ public final class RedisLink: Service {
     /// A script that Redis does not know is loaded and only its calls are sent again, so that they come after
     /// the rest of their batch.
     ///
+    /// - Parameters:
+    ///   - commands: what to send; none is no turn at all.
+    ///   - timeout: instead of the link's `commandTimeout`.
+    ///   - connection: `connections` of the status when the commands were made, for commands that make no sense to
+    ///     another Redis: they go over that connection, or not at all, and do not wait for one.
     /// - Returns: one reply for each command, in order. Error replies are values here.
     /// - Throws: `unavailable`, `overloaded`, `stopped`: nothing was sent. `timedOut`, `lost`, `cancelled`: all,
     ///   some or none may have been carried out.
     public nonisolated(nonsending) func send(
         _ commands: [RedisCommand],
-        timeout: Duration? = nil
+        timeout: Duration? = nil,
+        on connection: Int? = nil
     ) async throws(RedisError) -> [RedisValue] {
         guard !commands.isEmpty else { return [] }
-        var values = try await core.request(commands, timeout: timeout)
+        var values = try await core.request(commands, timeout: timeout, on: connection)
         let unknown = commands.indices.filter { index in
             commands[index].script != nil && values[index].failure?.code == "NOSCRIPT"
         }
@@ -99,7 +105,13 @@ public final class RedisLink: Service {
             scripts.append(script)
         }
         let again = scripts.map(\.load) + unknown.map { commands[$0] }
-        let answers = try await core.request(again, timeout: timeout)
+        let answers: [RedisValue]
+        do throws(RedisError) {
+            answers = try await core.request(again, timeout: timeout, on: connection)
+        } catch {
+            guard unknown.count < commands.count else { throw error }
+            throw RedisError(.lost, "of a batch all was carried out but its scripts", cause: error)
+        }
         for (index, answer) in zip(unknown, answers.dropFirst(scripts.count)) { values[index] = answer }
         return values
     }

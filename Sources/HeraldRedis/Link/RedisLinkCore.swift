@@ -11,19 +11,22 @@ final class RedisBatch: @unchecked Sendable, Equatable {
     let bytes: ByteBuffer
     let commands: Int
     let timeout: Duration?
+    /// The one connection it may go over; nil: any.
+    let connection: Int?
     fileprivate(set) var values: [RedisValue] = []
     /// Nil for what the link itself asks.
     private var continuation: UnsafeContinuation<Result<[RedisValue], RedisError>, Never>?
     fileprivate var isCancelled = false
     fileprivate var isWritten = false
 
-    init(_ commands: [RedisCommand], timeout: Duration?) {
+    init(_ commands: [RedisCommand], timeout: Duration?, connection: Int? = nil) {
         var bytes = ByteBuffer()
         bytes.reserveCapacity(commands.reduce(0) { $0 + $1.bytes.count })
         for command in commands { bytes.writeBytes(command.bytes) }
         self.bytes = bytes
         self.commands = commands.count
         self.timeout = timeout
+        self.connection = connection
     }
 
     func waits(_ continuation: UnsafeContinuation<Result<[RedisValue], RedisError>, Never>) {
@@ -75,9 +78,10 @@ final class RedisLinkCore: RedisConnectionCore, @unchecked Sendable {
 
     nonisolated(nonsending) func request(
         _ commands: [RedisCommand],
-        timeout: Duration?
+        timeout: Duration?,
+        on connection: Int? = nil
     ) async throws(RedisError) -> [RedisValue] {
-        let batch = RedisBatch(commands, timeout: timeout)
+        let batch = RedisBatch(commands, timeout: timeout, connection: connection)
         let result = await withTaskCancellationHandler {
             await withUnsafeContinuation { continuation in
                 batch.waits(continuation)
@@ -166,6 +170,10 @@ final class RedisLinkCore: RedisConnectionCore, @unchecked Sendable {
                 batch.answer(.failure(Self.cancellation))
                 continue
             }
+            if let bound = batch.connection, !isReady(bound) {
+                refuse(batch, .unavailable)
+                continue
+            }
             let answer = machine.requested(
                 batch,
                 commands: batch.commands,
@@ -181,6 +189,11 @@ final class RedisLinkCore: RedisConnectionCore, @unchecked Sendable {
         }
         write(toWrite)
         setTimer()
+    }
+
+    private func isReady(_ connection: Int) -> Bool {
+        let status = board.status
+        return status.phase == .ready && status.connections == connection
     }
 
     /// Costs the same however much is in flight: what has left is answered here, and the replies that its place
@@ -276,12 +289,14 @@ final class RedisLinkCore: RedisConnectionCore, @unchecked Sendable {
     }
 
     private func becameReady(_ waiting: [RedisBatch]) {
+        let run = greeting?.run
         greeting = nil
         lastError = nil
         outbox.withLock { $0.wasReady = true }
         board.change { status in
             status.phase = .ready
             status.connections += 1
+            status.run = run
             status.connectedSince = .now
         }
         options.logger.info(

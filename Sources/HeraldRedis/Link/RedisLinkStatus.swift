@@ -16,6 +16,9 @@ public struct RedisLinkStatus: Sendable, Equatable {
     public var connectedSince: ContinuousClock.Instant?
     /// How often the link became ready. The first reconnect makes it 2.
     public var connections = 0
+    /// Which run of Redis the last connection reached: another one began with other data, or fewer. Nil before the
+    /// first connection, or when Redis does not tell.
+    public var run: String?
     /// Commands that were asked for and not answered yet, as of the last turn of the link's loop.
     public var commandsInFlight = 0
     /// Commands written since the link was made.

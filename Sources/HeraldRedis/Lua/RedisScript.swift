@@ -53,7 +53,7 @@ extension RedisScript {
             nodeRegister, nodeRenew, nodeLeave, nodesDrop, routeBind, routeRenew, routeUnbind, routePrune,
             presenceSettle, presenceWalk, roomShare, roomPrune, hold,
             busPublish, busProbe,
-        ] + jobs
+        ] + jobs + inbox
 
     /// A script that begins with what `presence.lua` defines.
     private static func telling(_ name: String, _ source: [UInt8]) -> RedisScript {
