@@ -75,15 +75,29 @@ enum BusPacket: Hashable, Sendable {
     /// The probe of a channel without a hop.
     static let plainProbe = Array("p0-0 0 ".utf8)
 
+    /// Reads id and number, and counts the bytes before the envelope.
     private static func header(_ bytes: [UInt8]) -> (HopPosition, count: Int)? {
-        // Two ids of 20 digits, a number of 20 and what stands between: no header is longer.
-        let head = bytes.prefix(64)
-        guard let first = head.firstIndex(of: UInt8(ascii: " ")),
-            let second = head[(first + 1)...].firstIndex(of: UInt8(ascii: " ")),
-            let id = HopID(head[1..<first]),
-            let number = RouteText.number(head[(first + 1)..<second])
+        var index = 1
+        guard let milliseconds = number(bytes, &index, until: UInt8(ascii: "-")),
+            let sequence = number(bytes, &index, until: UInt8(ascii: " ")),
+            let number = number(bytes, &index, until: UInt8(ascii: " "))
         else { return nil }
-        return (HopPosition(number: number, id: id), second + 1)
+        let id = HopID(milliseconds: milliseconds, sequence: sequence)
+        return (HopPosition(number: number, id: id), index)
+    }
+
+    /// Reads 1 to 19 digits and steps over the byte that ends them.
+    private static func number(_ bytes: [UInt8], _ index: inout Int, until end: UInt8) -> UInt64? {
+        let start = index
+        var number: UInt64 = 0
+        while index < bytes.count, index - start <= 19 {
+            let byte = bytes[index]
+            index += 1
+            if byte == end { return index > start + 1 ? number : nil }
+            guard byte >= UInt8(ascii: "0"), byte <= UInt8(ascii: "9") else { return nil }
+            number = number &* 10 &+ UInt64(byte &- UInt8(ascii: "0"))
+        }
+        return nil
     }
 }
 
