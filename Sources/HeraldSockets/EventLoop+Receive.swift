@@ -7,7 +7,8 @@ extension EventLoop where Handler: ~Copyable {
         guard table.tls == nil else { return receiveEncrypted(index) }
         let count = recv(table.slot(index).pointee.descriptor, readBuffer.baseAddress, readBuffer.count, 0)
         guard count > 0 else {
-            if count < 0, errno == EAGAIN || errno == EINTR { return }
+            if count == 0 { return table.finished(index) }
+            if errno == EAGAIN || errno == EINTR { return }
             return table.end(index, .disconnected)
         }
         received(index, count)

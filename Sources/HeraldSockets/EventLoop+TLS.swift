@@ -14,7 +14,7 @@ extension EventLoop where Handler: ~Copyable {
             case .bytes(let count): received(index, count)
             case .wantsRead: return
             case .wantsWrite: return table.block(index)
-            case .ended: return table.end(index, .disconnected)
+            case .ended: return table.finished(index)
             }
             // What OpenSSL holds back, epoll will not report.
         } while table.slot(index).pointee.lifecycle.isConnected && table.tls?.hasMore(index) == true

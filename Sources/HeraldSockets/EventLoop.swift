@@ -121,7 +121,7 @@ struct EventLoop<Handler: SocketHandler & ~Copyable>: ~Copyable {
         // A handshake waits for room as well as for bytes.
         let goesOn = event.contains(.writable) && table.tls?.isHandshaking(index) == true
         let isBroken = !event.isDisjoint(with: .broken)
-        if table.slot(index).pointee.flags.contains(.isPaused) {
+        if !table.slot(index).pointee.flags.isDisjoint(with: [.isPaused, .isFinished]) {
             // Nothing may be read, and the kernel would go on reporting.
             if isBroken { table.end(index, .disconnected) }
         } else if isBroken || goesOn || event.contains(.readable) {

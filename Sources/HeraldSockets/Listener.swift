@@ -6,6 +6,8 @@ struct Listener: ~Copyable {
     let descriptor: Int32
     /// /dev/null, given up for a moment to accept and close a connection that cannot be served.
     private var reserve: Int32
+    /// What a connection is told for which there is no descriptor.
+    private let refusal: [UInt8]
 
     /// What `accept` brought.
     enum Accepted: Equatable {
@@ -24,8 +26,9 @@ struct Listener: ~Copyable {
     ///   - host: a numeric address.
     ///   - port: 0 lets the kernel choose.
     ///   - backlog: the kernel's queue.
+    ///   - speaksHTTP: whether a client understands a refusal before it has been heard: not behind TLS.
     /// - Throws: when the address cannot be had.
-    init(host: String, port: Int, backlog: Int) throws(SocketEngineError) {
+    init(host: String, port: Int, backlog: Int, speaksHTTP: Bool = true) throws(SocketEngineError) {
         guard let address = SocketAddress(host: host, port: port) else {
             throw .configuration("not a numeric address and port: \(host) \(port)")
         }
@@ -46,6 +49,7 @@ struct Listener: ~Copyable {
         else { throw Self.failed(attempt, socket) }
         descriptor = socket
         reserve = Self.openReserve()
+        refusal = speaksHTTP ? RequestRefusal.full.answer(retryAfterSeconds: 5).encoded() : []
     }
 
     deinit {
@@ -81,8 +85,7 @@ struct Listener: ~Copyable {
         Glibc.close(reserve)
         let connection = take(descriptor)
         if connection >= 0 {
-            let answer = RequestRefusal.full.answer(retryAfterSeconds: 5).encoded()
-            _ = Glibc.send(connection, answer, answer.count, Int32(MSG_NOSIGNAL))
+            if !refusal.isEmpty { _ = Glibc.send(connection, refusal, refusal.count, Int32(MSG_NOSIGNAL)) }
             Glibc.close(connection)
         }
         reserve = Self.openReserve()

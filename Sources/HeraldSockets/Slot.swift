@@ -35,6 +35,8 @@ struct Slot: ~Copyable {
         static let isOpened = Flags(rawValue: 1 << 5)
         /// It comes through a proxy, whose header is still to be read.
         static let awaitsProxyHeader = Flags(rawValue: 1 << 6)
+        /// Its stream has ended and it may still be reading: there is nothing to be read from it any more.
+        static let isFinished = Flags(rawValue: 1 << 7)
     }
 
     init(id: SocketID) {
@@ -44,7 +46,7 @@ struct Slot: ~Copyable {
     /// What epoll should report of it.
     var interest: Epoll.Interest {
         var interest: Epoll.Interest = []
-        if !flags.contains(.isPaused) { interest.insert(.readable) }
+        if flags.isDisjoint(with: [.isPaused, .isFinished]) { interest.insert(.readable) }
         if flags.contains(.isBlocked) { interest.insert(.writable) }
         return interest
     }

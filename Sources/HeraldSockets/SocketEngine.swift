@@ -166,7 +166,8 @@ extension SocketEngine where Handler: ~Copyable {
             let listener = try Listener(
                 host: configuration.host,
                 port: number,
-                backlog: configuration.backlog
+                backlog: configuration.backlog,
+                speaksHTTP: configuration.tls == nil
             )
             // With port 0 the first listener chooses and the others join it.
             number = listener.port

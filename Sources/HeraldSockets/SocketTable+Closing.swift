@@ -66,6 +66,19 @@ extension SocketTable {
         setTimer(index, .engine, after: limits.closeTimeout)
     }
 
+    /// The peer's stream has ended. One that said before that it would close, or was told that we do, may still be
+    /// reading: what is queued goes out first.
+    mutating func finished(_ index: Int) {
+        switch slot(index).pointee.lifecycle {
+        case .ending, .draining:
+            guard !slot(index).pointee.queue.isEmpty else { return end(index, .disconnected) }
+            slot(index).pointee.flags.insert(.isFinished)
+            updateInterest(index)
+        case .free, .handshake, .open, .closing, .halfClosed, .ended:
+            end(index, .disconnected)
+        }
+    }
+
     /// The connection is over, cleanly or not.
     mutating func end(_ index: Int, _ cause: CloseCause) {
         if slot(index).pointee.lifecycle == .open {

@@ -41,6 +41,8 @@ extension SocketTable {
         slot(index).pointee.pongBytes = 0
         switch slot(index).pointee.lifecycle.flushed() {
         case .nothing: break
+        case .shutDownWriting where slot(index).pointee.flags.contains(.isFinished):
+            end(index, .disconnected)
         case .shutDownWriting:
             tls?.finishWriting(index)
             shutdown(slot(index).pointee.descriptor, Int32(SHUT_WR))

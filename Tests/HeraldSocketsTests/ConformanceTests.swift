@@ -291,6 +291,35 @@ struct EchoCase: Sendable, CustomTestStringConvertible {
         }
     }
 
+    @Test(arguments: [(ClientFrame.frame(first: 0x83, []), 1002), (ClientFrame.close(1000), 1000)])
+    func `nothing is lost when the peer ends its side behind its last frame and reads on`(
+        last: [UInt8],
+        code: Int
+    ) async throws {
+        let limit: (inout SocketLimits) -> Void = { limits in
+            limits.messageBytesMax = 8 << 20
+            limits.sendQueueBytesMax = 64 << 20
+            limits.closeTimeout = .seconds(60)
+        }
+        try await Harness.run(limits: limit) { harness in
+            let client = try TestClient(
+                port: harness.port,
+                upgrade: "GET / HTTP/1.1",
+                receiveBufferBytes: 4096
+            )
+            try client.send(ClientFrame.zeros(count: 8 << 20, first: 0x82) + last)
+            client.finishSending()
+            _ = try await harness.log.closed()
+            // A round trip on another socket: the loop has seen the end of the first by then.
+            let other = try TestClient.open(harness.port)
+            try other.send(ClientFrame.text("round trip"))
+            #expect(try other.frame().text == "round trip")
+            #expect(try client.frame().payload.count == 8 << 20)
+            #expect(try client.frame().code == code)
+            #expect(try client.isEnded())
+        }
+    }
+
     private static let bye = ClientFrame.close(1000)
     private static func stars(_ count: Int) -> String { String(repeating: "*", count: count) }
     private static func part(_ text: String) -> [UInt8] { ClientFrame.text(text, isFinal: false) }
