@@ -66,7 +66,7 @@ import Testing
         let environment = ProcessInfo.processInfo.environment
         let asked = environment["HERALD_TEST_SEED"]?.split(separator: "-").compactMap { UInt64($0) } ?? []
         if let first = asked.first, let last = asked.last, first <= last { return first...last }
-        return environment["HERALD_TEST_SOAK"] == nil ? 1...10 : 1...200
+        return Soak.size(Sanitizer.isOn ? 1...3 : 1...10, soak: 1...200)
     }
 }
 
