@@ -22,7 +22,8 @@ struct Herald: AsyncParsableCommand {
         version: version,
         subcommands: [
             UpCommand.self, LogicCommand.self, CloudCommand.self, PushCommand.self, RoutesCommand.self,
-            NodesCommand.self, TailCommand.self, EventsCommand.self, DoctorCommand.self, TiedCommand.self,
+            NodesCommand.self, TailCommand.self, EventsCommand.self, JobCommand.self,
+            JobsCommand.self, DoctorCommand.self, TiedCommand.self,
         ]
     )
 }
@@ -32,7 +33,8 @@ enum Program {
     static func main() {
         // A reader that went away (`herald tail | head -1`) shall end us by an error of write, not silently.
         signal(SIGPIPE, SIG_IGN)
-        Task {
+        // Not on the main actor, whose thread is taken.
+        Task { @concurrent in
             await run()
             exit(0)
         }

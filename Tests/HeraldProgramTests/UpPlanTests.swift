@@ -16,13 +16,13 @@ import Testing
 
     @Test func `a private Redis, logic and nodes on ports in a row`() {
         let plan = plan()
-        #expect(plan.programs.map(\.name) == ["redis", "logic", "cloud-1", "cloud-2"])
-        #expect(plan.programs.map(\.port) == [6399, 8080, 9001, 9002])
+        #expect(plan.programs.map(\.name) == ["redis", "logic", "job", "cloud-1", "cloud-2"])
+        #expect(plan.programs.map(\.port) == [6399, 8080, 0, 9001, 9002])
         #expect(plan.redisURL == "redis://127.0.0.1:6399")
         #expect(plan.clouds.map(\.url) == ["ws://127.0.0.1:9001/ws", "ws://127.0.0.1:9002/ws"])
         #expect(plan.logic.url == "http://127.0.0.1:8080")
         #expect(plan.redis?.words.starts(with: ["redis-server", "/run/h/redis.conf"]) == true)
-        for server in [plan.logic] + plan.clouds {
+        for server in [plan.logic, plan.job] + plan.clouds {
             #expect(server.words.contains("debug"))
             #expect(server.words.contains(plan.redisURL))
         }
@@ -32,7 +32,7 @@ import Testing
     @Test func `a Redis that was named is used as it is`() {
         let plan = plan { $0.redis.url = "redis://10.0.0.1:6379" }
         #expect(plan.redis == nil)
-        #expect(plan.programs.map(\.name) == ["logic", "cloud-1", "cloud-2"])
+        #expect(plan.programs.map(\.name) == ["logic", "job", "cloud-1", "cloud-2"])
         #expect(plan.logic.words.contains("redis://10.0.0.1:6379"))
         #expect(!plan.logic.words.contains("redis.password="))
     }

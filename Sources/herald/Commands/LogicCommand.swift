@@ -44,6 +44,7 @@ struct LogicCommand: AsyncParsableCommand {
                 configuration: configuration(settings),
                 routes: settings.routeTable(link, logger: logger),
                 bus: bus,
+                jobs: settings.jobQueue(link),
                 webhooks: webhooks.map { dispatcher in { @Sendable in dispatcher.counters } },
                 logger: logger
             ) { port in
@@ -85,6 +86,7 @@ struct LogicCommand: AsyncParsableCommand {
             port: settings.logic.port,
             name: settings.logic.name,
             limits: settings.limits,
+            jobLimits: settings.jobs.limits,
             http: settings.http,
             apiKey: settings.logic.apiKey.isEmpty ? nil : try APIKey(settings.logic.apiKey)
         )

@@ -12,6 +12,7 @@ struct HeraldSettings: Sendable {
     var cloud = Cloud()
     var presence = PresenceRules()
     var webhooks = Webhooks()
+    var jobs = JobSettings()
     /// Bounds of the words; logic and cloud share them.
     var limits = Limits()
     var http = HTTPLimits()

@@ -6,7 +6,8 @@ import HeraldSockets
 /// Every setting there is, in the order of `config/herald.yaml`. The file, the environment, `--set` and the
 /// documentation all come from here; the defaults come from `HeraldSettings`.
 enum SettingTable {
-    static let all: [Setting] = redis + [log] + logic + cloud + presence + webhooks + limits + http + sockets
+    static let all: [Setting] =
+        redis + [log] + logic + cloud + presence + webhooks + jobs + limits + http + sockets
 
     static let byName: [String: Setting] = Dictionary(uniqueKeysWithValues: all.map { ($0.name, $0) })
     static let byEnvironmentName: [String: Setting] = Dictionary(

@@ -43,8 +43,9 @@ final class Household: Sendable {
         if let redis = plan.redis { start(redis) }
         try await untilReady("redis") { try await self.redisAnswers() }
         start(plan.logic)
+        start(plan.job)
         for cloud in plan.clouds { start(cloud) }
-        for program in [plan.logic] + plan.clouds {
+        for program in [plan.logic, plan.job] + plan.clouds where program.port != 0 {
             try await untilReady(program.name) { try await Self.isReady(program) }
         }
     }
@@ -134,13 +135,13 @@ final class Household: Sendable {
     /// Whether any server still lives.
     var hasServers: Bool { children.withLock { $0.contains { $0.key != "redis" && $0.value.exit == nil } } }
 
-    /// Stops the cloud nodes, then logic, then Redis; who does not end in time is killed.
+    /// Stops the cloud nodes, then logic and the jobs, then Redis; who does not end in time is killed.
     func stop() async {
         await stop(
             plan.clouds.map(\.name),
             within: max(settings.cloud.drainDuration, .seconds(2)) + .seconds(3)
         )
-        await stop(["logic"], within: .seconds(5))
+        await stop(["logic", "job"], within: .seconds(5))
         await stop(["redis"], within: .seconds(5))
     }
 

@@ -4,10 +4,11 @@ import HeraldRedis
 struct UpPlan: Equatable {
     /// A process to start.
     struct Program: Equatable {
-        /// `redis`, `logic`, `cloud-1`: names its pid file and its log.
+        /// `redis`, `logic`, `job`, `cloud-1`: names its pid file and its log.
         var name: String
         var words: [String]
         var host: String
+        /// 0 for any free one: then nobody has to find it.
         var port: Int
         /// Where clients or callers reach it.
         var url: String
@@ -29,12 +30,13 @@ struct UpPlan: Equatable {
     var redis: Program?
     var redisURL: String
     var logic: Program
+    var job: Program
     var clouds: [Program]
 
     /// Without user and password.
     var redisForPeople: String { redis?.url ?? (try? RedisAddress(redisURL))?.description ?? "" }
 
-    var programs: [Program] { (redis.map { [$0] } ?? []) + [logic] + clouds }
+    var programs: [Program] { (redis.map { [$0] } ?? []) + [logic, job] + clouds }
 
     /// How long a local node takes to part from its clients: nobody waits at the other end of a local stop.
     private static let localDrain = Duration.seconds(2)
@@ -67,6 +69,7 @@ struct UpPlan: Equatable {
             port: logicSettings.port,
             url: "http://\(Self.authority(logicSettings.host, logicSettings.port))"
         )
+        job = Self.job(options, settings.jobs, common)
         if settings.cloud.drainDuration == HeraldSettings().cloud.drainDuration {
             common += ["--set", "cloud.drain_duration=\(SettingValue.duration(Self.localDrain))"]
         }
@@ -87,10 +90,22 @@ struct UpPlan: Equatable {
         }
     }
 
+    /// Its pages are for operators alone, so that it takes any free port unless one was chosen.
+    private static func job(_ options: Options, _ settings: JobSettings, _ common: [String]) -> Program {
+        let port = settings.port == JobSettings().port ? 0 : settings.port
+        return Program(
+            name: "job",
+            words: [options.herald, "job", "--host", settings.host, "--port", String(port)] + common,
+            host: settings.host,
+            port: port,
+            url: "http://\(authority(settings.host, port))"
+        )
+    }
+
     /// - Returns: two programs that would want the same port; nil when all differ.
     var clash: (Program, Program)? {
         var seen: [Int: Program] = [:]
-        for program in programs {
+        for program in programs where program.port != 0 {
             if let other = seen.updateValue(program, forKey: program.port) { return (other, program) }
         }
         return nil
