@@ -17,7 +17,8 @@ final class Crowd {
         _ body: ([Crowd]) async throws -> Void
     ) async throws {
         let crowds = try places.map { try Crowd(port: $0.port, $0.users, in: folder) }
-        defer { for crowd in crowds { crowd.process.signal(SIGKILL) } }
+        // `timeout` passes it on; a SIGKILL would end `timeout` alone.
+        defer { for crowd in crowds { crowd.process.signal(SIGTERM) } }
         for crowd in crowds {
             try await eventually("\(crowd.users.count) are connected", within: .seconds(120)) {
                 guard crowd.process.exitCode == nil else { throw Ended(output: try crowd.errors()) }

@@ -72,6 +72,8 @@ def main():
     while True:
         while started < COUNT and started - connected < AT_ONCE:
             start()
+        if not sockets:
+            return
         for descriptor, _ in poll.poll():
             one = sockets[descriptor]
             for opcode, payload in one.read():
