@@ -37,7 +37,7 @@ struct ConnectionStateMachine<Waiter>: ~Copyable {
                 switch request.body {
                 case .join(let room): if !rooms.contains(room) { rooms.append(room) }
                 case .leave(let room): rooms.removeAll { $0 == room }
-                case .connect, .ping: break
+                case .connect, .ack, .ping: break
                 }
                 return .answer(request.waiter, nil)
             case .error(let id, let code, let message):
@@ -47,6 +47,7 @@ struct ConnectionStateMachine<Waiter>: ~Copyable {
                 var error = ClientError(.refused, message)
                 error.serverCode = code
                 return .answer(request.waiter, error)
+            case .reset(let position): return .deliver(.reset(position))
             case .connected:
                 let error = ClientError(.unexpectedAnswer, "the node said connected twice")
                 return .violation(waiters: requests.values.map(\.waiter), error)
@@ -99,9 +100,9 @@ struct ConnectionStateMachine<Waiter>: ~Copyable {
     mutating func frameReceived(_ frame: ServerFrame?) -> Received {
         switch consume state {
         case .introducing(let rooms):
-            if case .connected(let user, let key, let node, _) = frame {
+            if case .connected(let user, let key, let node, let inbox) = frame {
                 self = Self(.live(Live(rooms: rooms)))
-                return .ready(ConnectionIdentity(user: user, key: key, node: node))
+                return .ready(ConnectionIdentity(user: user, key: key, node: node, inbox: inbox))
             }
             self = Self(.introducing(rooms: rooms))
             return Self.beforeConnected(frame)
@@ -130,7 +131,7 @@ struct ConnectionStateMachine<Waiter>: ~Copyable {
             return .refused(error)
         case .push(let push):
             return .deliver(.push(ReceivedPush(push)))
-        case .connected, .ok, .pong, nil: return .ignore
+        case .connected, .reset, .ok, .pong, nil: return .ignore
         }
     }
 

@@ -19,6 +19,8 @@ public struct ConnectionConfiguration: Sendable {
     public var key: ConnectionKey?
     /// To be in from the start.
     public var rooms: [RoomID]
+    /// Given to follow the user's inbox: stored pushes come in order and without gaps, also those of the time before.
+    public var resume: ResumeRequest?
     public var introduction: Introduction
     public var limits: ClientLimits
 
@@ -27,6 +29,7 @@ public struct ConnectionConfiguration: Sendable {
         user: UserID? = nil,
         key: ConnectionKey? = nil,
         rooms: [RoomID] = [],
+        resume: ResumeRequest? = nil,
         introduction: Introduction = .address,
         limits: ClientLimits = .standard
     ) {
@@ -34,6 +37,7 @@ public struct ConnectionConfiguration: Sendable {
         self.user = user
         self.key = key
         self.rooms = rooms
+        self.resume = resume
         self.introduction = introduction
         self.limits = limits
     }
@@ -46,6 +50,7 @@ public struct ConnectionConfiguration: Sendable {
         user: String? = nil,
         key: String? = nil,
         rooms: [String] = [],
+        resume: ResumeRequest? = nil,
         introduction: Introduction = .address,
         limits: ClientLimits = .standard
     ) throws {
@@ -54,6 +59,7 @@ public struct ConnectionConfiguration: Sendable {
             user: try user.map { try UserID($0) },
             key: try key.map { try ConnectionKey($0) },
             rooms: try rooms.map { try RoomID($0) },
+            resume: resume,
             introduction: introduction,
             limits: limits
         )
@@ -66,6 +72,8 @@ public struct ConnectionConfiguration: Sendable {
         if let user { fields.append(("user", user.description)) }
         if let key { fields.append(("key", key.description)) }
         for room in rooms { fields.append(("room", room.description)) }
+        // The node takes the query only with a user in it.
+        if let resume, user != nil { fields.append(("resume", resume.position?.description ?? "new")) }
         return fields.isEmpty ? address.path : "\(address.path)?\(Query.text(fields))"
     }
 
@@ -76,7 +84,7 @@ public struct ConnectionConfiguration: Sendable {
         switch introduction {
         case .address where user != nil || key != nil || !rooms.isEmpty: nil
         case .address, .firstFrame:
-            ClientFrame(.connect(ConnectRequest(user: user, key: key, rooms: rooms)))
+            ClientFrame(.connect(ConnectRequest(user: user, key: key, rooms: rooms, resume: resume)))
         }
     }
 }

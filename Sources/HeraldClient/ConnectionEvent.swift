@@ -4,6 +4,8 @@ import HeraldWire
 /// What arrives on a connection, in order. `closed` is the last and always comes.
 public enum ConnectionEvent: Sendable, Equatable {
     case push(ReceivedPush)
+    /// Messages of the user's inbox are lost to this client, which goes on from there: it should load its state anew.
+    case reset(InboxPosition)
     /// The node refused something that was not a request with an id, or tells of a trouble.
     case error(code: String, message: String)
     case closed(ConnectionEnd)
@@ -17,16 +19,31 @@ public struct ReceivedPush: Sendable, Equatable {
     public var room: RoomID?
     /// Whether the backend waits for `acknowledge`.
     public var wantsAck: Bool
+    /// Where it stands in the inbox of its room, or of the user where there is no room; nil: it is not kept.
+    public var position: InboxPosition?
 
-    public init(id: PushID, message: Message, room: RoomID? = nil, wantsAck: Bool = false) {
+    public init(
+        id: PushID,
+        message: Message,
+        room: RoomID? = nil,
+        wantsAck: Bool = false,
+        position: InboxPosition? = nil
+    ) {
         self.id = id
         self.message = message
         self.room = room
         self.wantsAck = wantsAck
+        self.position = position
     }
 
     init(_ frame: PushFrame) {
-        self.init(id: frame.id, message: frame.message, room: frame.room, wantsAck: frame.wantsAck)
+        self.init(
+            id: frame.id,
+            message: frame.message,
+            room: frame.room,
+            wantsAck: frame.wantsAck,
+            position: frame.position
+        )
     }
 }
 
@@ -35,11 +52,14 @@ public struct ConnectionIdentity: Sendable, Hashable {
     public var user: UserID
     public var key: ConnectionKey
     public var node: NodeID
+    /// Where it stands in its user's inbox; nil when it does not follow it.
+    public var inbox: InboxStart?
 
-    public init(user: UserID, key: ConnectionKey, node: NodeID) {
+    public init(user: UserID, key: ConnectionKey, node: NodeID, inbox: InboxStart? = nil) {
         self.user = user
         self.key = key
         self.node = node
+        self.inbox = inbox
     }
 }
 

@@ -15,6 +15,8 @@ public struct PersistentConnection: Sendable {
         case connected(HeraldConnection)
         /// Each push id once.
         case push(ReceivedPush)
+        /// Messages of the user's inbox are lost to this client: it should load its state anew.
+        case reset(InboxPosition)
         case error(code: String, message: String)
         /// Not live; the next try comes after the pause.
         case away(reason: String, pause: Duration)
@@ -63,7 +65,8 @@ public struct PersistentConnection: Sendable {
                 // The node chose what was left open: coming back means as the same.
                 configuration.user = connection.identity.user
                 configuration.key = connection.identity.key
-                let end = try await live(connection, &recent, receive)
+                if let inbox = connection.identity.inbox { configuration.resume = .after(inbox.position) }
+                let end = try await live(connection, &recent, &configuration.resume, receive)
                 guard end.invitesBack else { return end }
                 configuration.rooms = end.rooms
                 why = (end.description, ContinuousClock.now - start, nil)
@@ -80,13 +83,22 @@ public struct PersistentConnection: Sendable {
     private func live(
         _ connection: HeraldConnection,
         _ recent: inout RecentPushes,
+        _ resume: inout ResumeRequest?,
         _ receive: (Event) async throws -> Void
     ) async throws -> ConnectionEnd {
         do {
             try await receive(.connected(connection))
             for await event in connection.events {
                 switch event {
-                case .push(let push): if recent.remember(push.id) { try await receive(.push(push)) }
+                case .push(let push):
+                    if recent.remember(push.id) { try await receive(.push(push)) }
+                    // What `receive` threw at comes again.
+                    if resume != nil, push.room == nil, let position = push.position {
+                        resume = .after(position)
+                    }
+                case .reset(let position):
+                    resume = .after(position)
+                    try await receive(.reset(position))
                 case .error(let code, let message): try await receive(.error(code: code, message: message))
                 case .closed(let end): return end
                 }

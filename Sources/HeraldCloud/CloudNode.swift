@@ -16,7 +16,7 @@ public final class CloudNode<Routes: RouteTable, LeaseRoutes: RouteTable, Channe
     private let configuration: CloudConfiguration
     private let routes: Routes
     private let bus: Channel
-    private let messages: (any Inbox)?
+    private let messages: any Inbox
     private let logger: Logger
     private let status = NodeStatus()
     private let keeper: RouteKeeper
@@ -47,7 +47,7 @@ public final class CloudNode<Routes: RouteTable, LeaseRoutes: RouteTable, Channe
         routes: Routes,
         leaseRoutes: LeaseRoutes,
         bus: Channel,
-        messages: (any Inbox)? = nil,
+        messages: any Inbox,
         moreMetrics: @escaping @Sendable () -> [Metric] = { [] },
         logger: Logger
     ) {
@@ -158,11 +158,9 @@ public final class CloudNode<Routes: RouteTable, LeaseRoutes: RouteTable, Channe
                 await self.replier.run(bus: self.bus)
                 return .part
             }
-            if let messages = self.messages {
-                group.addTask {
-                    await self.context.inboxReader.run(messages, ports: self.engine.ports)
-                    return .part
-                }
+            group.addTask {
+                await self.context.inboxReader.run(self.messages, ports: self.engine.ports)
+                return .part
             }
             group.addTask {
                 try await self.lease.run()

@@ -36,7 +36,7 @@ final class Witness: Sendable {
                 switch event {
                 case .push(let push): memory.pushes.append(push)
                 case .closed(let end): memory.end = end
-                case .error: break
+                case .error, .reset: break
                 }
             }
         }

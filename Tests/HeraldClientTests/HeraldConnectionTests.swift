@@ -232,6 +232,7 @@ import Testing
                 case .connected: seen.append("connected")
                 case .push(let push): seen.append(push.id.description)
                 case .error(let code, _): seen.append(code)
+                case .reset(let position): seen.append("reset \(position)")
                 case .away(_, let pause): seen.append(pause >= .seconds(9) ? "asked away" : "away")
                 }
             }

@@ -90,6 +90,7 @@ struct CloudNodeRefusalTests {
                 routes: table,
                 leaseRoutes: table,
                 bus: MemoryBus(),
+                messages: MemoryInbox(),
                 logger: Logger(label: "test")
             )
             let error = await #expect(throws: CloudNodeError.self) { try await node.run() }

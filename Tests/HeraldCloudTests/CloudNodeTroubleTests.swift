@@ -137,6 +137,7 @@ struct CloudNodeTroubleTests {
                 routes: routes,
                 leaseRoutes: routes,
                 bus: MemoryBus(),
+                messages: MemoryInbox(),
                 logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
             )
             let ended = Counter()
@@ -165,6 +166,7 @@ struct CloudNodeTroubleTests {
             routes: routes,
             leaseRoutes: routes,
             bus: MemoryBus(),
+            messages: MemoryInbox(),
             logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
         )
         let group = ServiceGroup(services: [node], logger: Logger(label: "test"))

@@ -14,6 +14,7 @@ struct RunningNode: Sendable {
     let node: CloudNode<MemoryRouteTable, MemoryRouteTable, MemoryBus>
     let routes: MemoryRouteTable
     let bus: MemoryBus
+    let inbox: MemoryInbox
     let group: ServiceGroup
 
     var port: Int { node.port }
@@ -55,6 +56,7 @@ func withNodes(
     _ names: [String] = ["cloud-1"],
     routes: MemoryRouteTable = MemoryRouteTable(),
     bus: MemoryBus = MemoryBus(),
+    inbox: MemoryInbox = MemoryInbox(),
     configure: (inout CloudConfiguration) -> Void = { _ in },
     _ body: @escaping @Sendable ([RunningNode]) async throws -> Void
 ) async throws {
@@ -70,11 +72,19 @@ func withNodes(
             routes: routes,
             leaseRoutes: routes,
             bus: bus,
+            messages: inbox,
             logger: logger
         )
         let group = ServiceGroup(services: [node], logger: logger)
         nodes.append(
-            RunningNode(id: configuration.node, node: node, routes: routes, bus: bus, group: group)
+            RunningNode(
+                id: configuration.node,
+                node: node,
+                routes: routes,
+                bus: bus,
+                inbox: inbox,
+                group: group
+            )
         )
     }
     let running = nodes

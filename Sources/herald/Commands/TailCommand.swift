@@ -25,12 +25,23 @@ struct TailCommand: AsyncParsableCommand {
         String?
     @Option(name: .customLong("room"), help: ArgumentHelp("A room to join; repeatable.", valueName: "room"))
     var rooms: [String] = []
+    @Option(
+        help: ArgumentHelp(
+            "Follow the user's inbox: from now on (new), or from a place that was shown (EPOCH.OFFSET).",
+            valueName: "new|place"
+        )
+    )
+    var resume: String?
     @Option(help: ArgumentHelp("End after so many pushes.", valueName: "n")) var count: Int?
     @Option(help: ArgumentHelp("End after so many seconds.", valueName: "seconds")) var timeout: Double?
     @Flag(help: "Print JSON lines.") var json = false
 
     func validate() throws {
         if let count, count < 1 { throw ValidationError("--count must be at least 1") }
+        if let resume, resume != "new", InboxPosition(resume) == nil {
+            throw ValidationError("--resume must be new, or a place such as 1712345678901.42")
+        }
+        if resume != nil, user == nil { throw ValidationError("--resume needs --user: whose inbox it is") }
         if let timeout, !(timeout > 0 && timeout < 1e9) {
             throw ValidationError("--timeout must be a number of seconds")
         }
@@ -46,7 +57,13 @@ struct TailCommand: AsyncParsableCommand {
     func run() async throws {
         let configuration: ConnectionConfiguration
         do {
-            configuration = try ConnectionConfiguration(url: url, user: user, key: key, rooms: rooms)
+            configuration = try ConnectionConfiguration(
+                url: url,
+                user: user,
+                key: key,
+                rooms: rooms,
+                resume: resume.map { InboxPosition($0).map(ResumeRequest.after) ?? .fresh }
+            )
         } catch { throw Failure(.usage, "\(error)") }
         let signals = await UnixSignalsSequence(trapping: .sigint, .sigterm)
         let outcome = try await withThrowingTaskGroup(of: Outcome.self) { group in
@@ -94,17 +111,22 @@ struct TailCommand: AsyncParsableCommand {
         switch event {
         case .connected(let connection):
             let who = connection.identity
-            Console.say(Colour.good("connected") + " as \(who.user)/\(who.key) to \(who.node)")
+            let place =
+                who.inbox.map { ", inbox at \($0.position)" + ($0.isRecovered ? ", recovered" : "") } ?? ""
+            Console.say(Colour.good("connected") + " as \(who.user)/\(who.key) to \(who.node)\(place)")
         case .push(let push):
             var words = [Colour.heading(push.message.event ?? "push"), push.id.description]
             if let op = push.message.op { words.append("op=\(op)") }
             if let room = push.room { words.append("room=\(room)") }
+            if let position = push.position { words.append("offset=\(position.offset)") }
             switch push.message.payload {
             case .json(let bytes): words.append(String(decoding: bytes, as: UTF8.self))
             case .binary(let bytes): words.append("(\(bytes.count) bytes)")
             case nil: break
             }
             Console.say(words.joined(separator: " "))
+        case .reset(let position):
+            Console.say(Colour.warning("reset") + ": messages are lost; going on from \(position)")
         case .error(let code, let message): Console.say(Colour.bad("error") + " \(code): \(message)")
         case .away(let reason, let pause):
             Console.say(
@@ -118,9 +140,18 @@ struct TailCommand: AsyncParsableCommand {
         switch event {
         case .connected(let connection):
             let who = connection.identity
-            return ServerFrame.connected(user: who.user, key: who.key, node: who.node).encoded()
+            return ServerFrame.connected(user: who.user, key: who.key, node: who.node, inbox: who.inbox)
+                .encoded()
         case .push(let push):
-            return ServerFrame.push(PushFrame(id: push.id, message: push.message, room: push.room)).encoded()
+            let frame = PushFrame(
+                id: push.id,
+                message: push.message,
+                room: push.room,
+                wantsAck: push.wantsAck,
+                position: push.position
+            )
+            return ServerFrame.push(frame).encoded()
+        case .reset(let position): return ServerFrame.reset(position).encoded()
         case .error(let code, let message):
             return ServerFrame.error(id: nil, code: code, message: message).encoded()
         case .away(let reason, let pause):
