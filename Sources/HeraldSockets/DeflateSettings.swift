@@ -12,11 +12,12 @@
 /// Without takeover a message is compressed once, and the same bytes go to every socket with the same window. With
 /// it every socket has compressed bytes of its own, so it is off unless asked for.
 public struct DeflateSettings: Sendable, Hashable {
-    /// zlib's level: 1 is fastest, 9 smallest. Level 6 takes some 20 µs for 1 KiB of JSON, and a message for a whole
-    /// room is compressed once.
+    /// zlib's level: 1 is fastest, 9 smallest. Measured with JSON, on one core: 1 KiB becomes 213 bytes in 3.5 µs at
+    /// level 1, and 211 in 4.5 µs at level 6; 4 KiB become 591 in 6 µs, and 579 in 11.
     public var level = 6
-    /// Payloads below this many bytes go as they are: they fit one packet anyhow.
-    public var payloadBytesMin = 1024
+    /// Payloads below this many bytes go as they are. 256 bytes of JSON become 113 in 3.3 µs; less than that gains
+    /// little, and everything below 1,400 fits one packet anyhow.
+    public var payloadBytesMin = 256
     /// The largest window for what we send, as the power of two: 9 to 15. A client may ask for less.
     public var serverWindowBitsMax = 15
     /// The largest window for what a client sends, where it lets us choose: 9 to 15.

@@ -22,19 +22,32 @@ import Testing
         try await check("deflate", settings)
     }
 
-    private func check(_ mode: String, _ deflate: DeflateSettings? = nil) async throws {
+    @Test func `Python's websockets gets the same over TLS`() async throws {
+        var settings = DeflateSettings()
+        settings.payloadBytesMin = 0
+        try await check("deflate", settings, isEncrypted: true)
+    }
+
+    private func check(
+        _ mode: String,
+        _ deflate: DeflateSettings? = nil,
+        isEncrypted: Bool = false
+    ) async throws {
+        let certificates = try TestCertificates()
+        let tls = isEncrypted ? try certificates.settings("a") : nil
         let limit: (inout SocketLimits) -> Void = { limits in
             limits.messageBytesMax = 16 << 20
             limits.sendQueueBytesMax = 64 << 20
         }
-        try await Harness.run(deflate: deflate, limits: limit) { harness in
+        try await Harness.run(deflate: deflate, tls: tls, limits: limit) { harness in
             let script = URL(filePath: #filePath).deletingLastPathComponent()
                 .appending(path: "clients/websockets_echo.py").path
             let output = FileManager.default.temporaryDirectory
                 .appending(path: "herald-websockets-\(UUID().uuidString)")
             defer { try? FileManager.default.removeItem(at: output) }
+            let url = "\(tls == nil ? "ws" : "wss")://127.0.0.1:\(harness.port)/"
             let client = try Spawned(
-                ["/usr/bin/python3", script, "ws://127.0.0.1:\(harness.port)/", mode],
+                ["/usr/bin/python3", script, url, mode] + (tls.map { [$0.certificateFile] } ?? []),
                 output: output.path,
                 errors: output.path
             )

@@ -1,13 +1,14 @@
-"""The public Python client `websockets` against an echo server: websockets_echo.py URL MODE.
+"""The public Python client `websockets` against an echo server: websockets_echo.py URL MODE [CERTIFICATE].
 
-MODE is plain or deflate. Prints "ok" and ends 0, or says what was wrong.
+MODE is plain or deflate; with a certificate the URL is wss, and it is the only one that is believed. Prints "ok" and ends 0, or says what was wrong.
 """
-import asyncio, random, sys
+import asyncio, random, ssl, sys
 
 import websockets
 from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory as Deflate
 
 URL, MODE = sys.argv[1:3]
+TLS = {}
 SIZES = [0, 1, 125, 126, 127, 128, 65535, 65536, 65537, 1 << 20]
 OFFERS = [
     [Deflate()],
@@ -36,7 +37,7 @@ def texts():
 
 async def converse(extensions):
     settings = dict(compression=None, extensions=extensions, max_size=None, max_queue=None)
-    async with websockets.connect(URL, **settings) as socket:
+    async with websockets.connect(URL, **settings, **TLS) as socket:
         expect(bool(socket.extensions), bool(extensions), "extension agreed on")
         for size in SIZES:
             await echo(socket, bytes(size), f"{size} zeros")
@@ -61,6 +62,9 @@ async def converse(extensions):
 
 async def main():
     random.seed(7692)
+    if len(sys.argv) > 3:
+        TLS["ssl"] = ssl.create_default_context(cafile=sys.argv[3])
+        TLS["ssl"].check_hostname = False
     for extensions in ([None] if MODE == "plain" else OFFERS):
         await converse(extensions)
     print("ok")
