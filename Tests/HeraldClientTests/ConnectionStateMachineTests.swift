@@ -27,7 +27,11 @@ import Testing
         var machine = Machine(rooms: [])
         expect(machine.frameReceived(hello).words, "ready alice")
         expect(machine.requested(.join(news), "join", max: 10).words, "send 1")
-        expect(machine.frameReceived(.push(PushFrame(id: push, message: Message(), room: news))).words, "push p1")
+        expect(
+            machine.frameReceived(.push(PushFrame(id: push, message: Message(), room: news))).words,
+            "push p1"
+        )
+        expect(machine.frameReceived(.reset(InboxPosition(epoch: 1, offset: 2))).words, "reset 1.2")
         expect(machine.frameReceived(.ok(id: 1)).words, "answer join ok")
         expect(machine.frameReceived(.ok(id: 1)).words, "ignore")
         expect(machine.requested(.ping, "ping", max: 10).words, "send 2")
@@ -135,6 +139,7 @@ extension ConnectionStateMachine<String>.Received {
         switch self {
         case .ready(let identity): "ready \(identity.user)"
         case .deliver(.push(let push)): "push \(push.id)"
+        case .deliver(.reset(let position)): "reset \(position)"
         case .deliver(.error(let code, _)): "error \(code)"
         case .deliver(.closed): "closed"
         case .answer(let waiter, let error): "answer \(waiter) \(error?.serverCode ?? "ok")"

@@ -32,7 +32,7 @@ import Testing
         switch frame.body {
         case .join(let room) where room.description == "secret":
             [.frame(.error(id: frame.id, code: "forbidden", message: "not that room"))]
-        case .join, .leave: [.frame(.ok(id: frame.id))]
+        case .join, .leave, .ack: [.frame(.ok(id: frame.id))]
         case .ping: [.frame(.pong(id: frame.id))]
         case .connect: [.frame(.hello)]
         }
@@ -244,5 +244,49 @@ import Testing
             )
             #expect(node.targets == Array(repeating: "/ws?user=alice&key=phone&room=news", count: 3))
         }
+    }
+
+    @Test func `who follows an inbox comes back with the place it has seen`() async throws {
+        let greeting: @Sendable (Int) -> [FakeNode.Reply] = { number in
+            let hello =
+                #"{"connected":{"user":"alice","key":"phone","node":"cloud-1","epoch":"100","offset":"#
+            return switch number {
+            case 0: [.text(hello + "7,\"recovered\":false}}"), Self.stored(8), .close(1001)]
+            case 1: [.text(hello + "8,\"recovered\":true}}"), Self.stored(8), Self.stored(9), .close(1001)]
+            case 2:
+                [
+                    .text(hello + "9,\"recovered\":true}}"), .text(#"{"reset":{"epoch":"200","offset":3}}"#),
+                    .close(1001),
+                ]
+            default: [.text(hello + "3,\"recovered\":true}}"), .close(4500)]
+            }
+        }
+        try await FakeNode.run(greeting: greeting) { node in
+            var configuration = try configuration(node)
+            configuration.resume = .fresh
+            let persistent = PersistentConnection(
+                configuration,
+                backOff: .standard,
+                on: .singletonMultiThreadedEventLoopGroup,
+                sleep: { _ in }
+            )
+            var seen: [String] = []
+            _ = try await persistent.run { event in
+                switch event {
+                case .connected(let connection):
+                    seen.append(connection.identity.inbox?.isRecovered == true ? "recovered" : "new")
+                case .push(let push): seen.append(push.id.description)
+                case .reset(let position): seen.append("reset \(position)")
+                case .error, .away: break
+                }
+            }
+            #expect(seen == ["new", "p8", "recovered", "p9", "recovered", "reset 200.3", "recovered"])
+            let target = "/ws?user=alice&key=phone&room=news&resume="
+            #expect(node.targets == ["new", "100.8", "100.9", "200.3"].map { target + $0 })
+        }
+    }
+
+    private static func stored(_ offset: Int) -> FakeNode.Reply {
+        .text(#"{"push":{"id":"p\#(offset)","epoch":"100","offset":\#(offset)}}"#)
     }
 }
