@@ -187,7 +187,9 @@ let package = Package(
         ),
         .testTarget(
             name: "EndToEndTests",
-            dependencies: ["HeraldCore", "HeraldClient", "HeraldTesting", "herald"],
+            dependencies: [
+                "HeraldCore", "HeraldWire", "HeraldRedis", "HeraldClient", "HeraldTesting", "herald",
+            ],
             exclude: ["clients"],
             swiftSettings: strict
         ),
