@@ -82,8 +82,10 @@ public struct FanOut: Sendable {
             batchIndex[node] = batch
             batches.append(NodeBatch(node: node, deliveries: []))
         }
+        let isKept = !push.positions.isEmpty
         if let delivery = deliveryIndex[node] {
             batches[batch].deliveries[delivery].targets.append(target)
+            if isKept { batches[batch].deliveries[delivery].positions.append(push.positions[target]) }
         } else {
             deliveryIndex[node] = batches[batch].deliveries.count
             batches[batch].deliveries.append(
@@ -91,6 +93,7 @@ public struct FanOut: Sendable {
                     push: push.id,
                     message: push.message,
                     targets: [target],
+                    positions: isKept ? [push.positions[target]] : [],
                     exclude: Array(push.exclude)
                 )
             )

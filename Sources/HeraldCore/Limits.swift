@@ -22,6 +22,10 @@ public struct Limits: Sendable, Equatable {
     public var listedMembersMax = 10_000
     /// Members on one page: 1,000 names are about 60 KiB of JSON.
     public var membersPageMax = 1000
+    /// Messages on one page of an inbox; a page ends after 1 MiB in any case.
+    public var inboxPageMax = 1000
+    /// What one durable push may write into all its inboxes together: some 30 ms of Redis.
+    public var durableBytesMax = 16 * 1024 * 1024
     /// Rooms of one "largest rooms": up to 1,000 candidates are looked up for it.
     public var largestRoomsMax = 100
     /// Nodes that are named to a client: it tries one after the other.

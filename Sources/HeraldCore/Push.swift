@@ -59,6 +59,12 @@ public struct Push: Sendable, Equatable {
     public var confirm: ConfirmLevel
     /// How long after its acceptance it is answered at the latest; nil: `Limits.pushDeadline`.
     public var deadline: Duration?
+    /// Whether it is kept in the inboxes of its targets, users and rooms, before it is sent.
+    public var isDurable: Bool
+    /// Whether it may have been kept before: a retry, under the id of the first try.
+    public var isRepeat: Bool
+    /// Where it is kept; empty until it is.
+    public var positions: [Target: InboxPosition] = [:]
 
     public init(
         id: PushID,
@@ -66,7 +72,9 @@ public struct Push: Sendable, Equatable {
         message: Message,
         exclude: Set<UserKey> = [],
         confirm: ConfirmLevel = .routed,
-        deadline: Duration? = nil
+        deadline: Duration? = nil,
+        isDurable: Bool = false,
+        isRepeat: Bool = false
     ) {
         self.id = id
         self.targets = targets
@@ -74,5 +82,7 @@ public struct Push: Sendable, Equatable {
         self.exclude = exclude
         self.confirm = confirm
         self.deadline = deadline
+        self.isDurable = isDurable
+        self.isRepeat = isRepeat
     }
 }

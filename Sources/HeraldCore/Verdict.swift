@@ -2,7 +2,9 @@
 ///
 /// A struct over a hidden enum: levels that come later break no caller's `switch`.
 public struct Verdict: Hashable, Sendable, CustomStringConvertible {
-    private enum Value: String, Sendable { case routed, written, acked, offline, unreachable, dropped }
+    private enum Value: String, Sendable {
+        case routed, written, acked, stored, offline, unreachable, dropped
+    }
     private let value: Value
 
     /// Handed to the channel of every node that holds the target, and each had its subscriber.
@@ -11,6 +13,8 @@ public struct Verdict: Hashable, Sendable, CustomStringConvertible {
     public static let written = Self(value: .written)
     /// At least one client said that it has it. Told where the push asked for it.
     public static let acked = Self(value: .acked)
+    /// Nobody could be told now, and the message is kept: whoever follows the inbox is shown it.
+    public static let stored = Self(value: .stored)
     /// Nobody is connected under that name, and nothing was kept.
     public static let offline = Self(value: .offline)
     /// There is a route, but a node it names did not take the message, or did not say in time what became of it.
@@ -32,6 +36,8 @@ public struct TargetVerdict: Sendable, Equatable {
     public var missed: [NodeID]
     /// How many connections it came to; nil for a push that is only `routed`.
     public var reach: Reach?
+    /// Where the message stands in the target's inbox; nil: it is not kept.
+    public var position: InboxPosition?
     /// Where the verdict is not what the push asked for: why, for a person.
     public var reason: String?
 
@@ -41,6 +47,7 @@ public struct TargetVerdict: Sendable, Equatable {
         nodes: [NodeID] = [],
         missed: [NodeID] = [],
         reach: Reach? = nil,
+        position: InboxPosition? = nil,
         reason: String? = nil
     ) {
         self.target = target
@@ -48,6 +55,7 @@ public struct TargetVerdict: Sendable, Equatable {
         self.nodes = nodes
         self.missed = missed
         self.reach = reach
+        self.position = position
         self.reason = reason
     }
 }

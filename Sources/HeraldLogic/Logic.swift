@@ -15,6 +15,7 @@ public struct Logic<Table: RouteTable, Channel: Bus, Time: Clock>: Service where
     private let configuration: LogicConfiguration
     private let table: Table
     private let bus: Channel
+    private let inbox: (any Inbox)?
     private let clock: Time
     private let loops: any EventLoopGroup
     private let jobs: (any JobQueue)?
@@ -26,6 +27,7 @@ public struct Logic<Table: RouteTable, Channel: Bus, Time: Clock>: Service where
     ///   - configuration: where to listen, and the limits.
     ///   - routes: where targets are looked up.
     ///   - bus: what carries envelopes to the nodes.
+    ///   - inbox: where durable pushes are kept; nil for none.
     ///   - loops: what the sockets are read on, and the pipeline runs on. One thread serves some 30,000 pushes a
     ///     second with the fewest switches between threads (see `LoopExecutor`), and fewer still when the table
     ///     and the bus live on it too. Not shut down by this.
@@ -38,6 +40,7 @@ public struct Logic<Table: RouteTable, Channel: Bus, Time: Clock>: Service where
         configuration: LogicConfiguration,
         routes: Table,
         bus: Channel,
+        inbox: (any Inbox)? = nil,
         loops: any EventLoopGroup = MultiThreadedEventLoopGroup.singleton,
         jobs: (any JobQueue)? = nil,
         webhooks: (@Sendable () -> WebhookCounters)? = nil,
@@ -48,6 +51,7 @@ public struct Logic<Table: RouteTable, Channel: Bus, Time: Clock>: Service where
             configuration: configuration,
             routes: routes,
             bus: bus,
+            inbox: inbox,
             clock: ContinuousClock(),
             loops: loops,
             jobs: jobs,
@@ -61,6 +65,7 @@ public struct Logic<Table: RouteTable, Channel: Bus, Time: Clock>: Service where
     ///   - configuration: where to listen, and the limits.
     ///   - routes: where targets are looked up.
     ///   - bus: what carries envelopes to the nodes.
+    ///   - inbox: where durable pushes are kept; nil for none.
     ///   - clock: what deadlines and durations are measured with.
     ///   - loops: what the sockets are read on, and the pipeline runs on.
     ///   - jobs: where queued pushes go; nil for no jobs.
@@ -72,6 +77,7 @@ public struct Logic<Table: RouteTable, Channel: Bus, Time: Clock>: Service where
         configuration: LogicConfiguration,
         routes: Table,
         bus: Channel,
+        inbox: (any Inbox)? = nil,
         clock: Time,
         loops: any EventLoopGroup = MultiThreadedEventLoopGroup.singleton,
         jobs: (any JobQueue)? = nil,
@@ -85,6 +91,7 @@ public struct Logic<Table: RouteTable, Channel: Bus, Time: Clock>: Service where
         self.configuration = configuration
         self.table = routes
         self.bus = bus
+        self.inbox = inbox
         self.clock = clock
         self.loops = loops
         self.jobs = jobs
@@ -100,6 +107,7 @@ public struct Logic<Table: RouteTable, Channel: Bus, Time: Clock>: Service where
         let pipeline = PushPipeline(
             table: table,
             bus: bus,
+            inbox: inbox,
             sender: configuration.name,
             limits: configuration.limits,
             clock: clock,
@@ -164,8 +172,9 @@ public struct Logic<Table: RouteTable, Channel: Bus, Time: Clock>: Service where
                 return metrics.text + (jobWatch.map { JobMetricsText(queue: $0.counts).text } ?? "")
             }
         )
+        let inboxes = inbox.map { InboxController(inbox: $0, limits: configuration.limits) }
         return pushes.endpoints + routes.endpoints + presence.endpoints + nodes.endpoints
-            + (jobs?.endpoints ?? []) + service.endpoints
+            + (inboxes?.endpoints ?? []) + (jobs?.endpoints ?? []) + service.endpoints
     }
 
     private func server(_ api: LogicAPI, _ requests: RequestCounters) -> Application<LogicAPI> {

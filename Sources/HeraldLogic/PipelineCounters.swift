@@ -11,6 +11,8 @@ struct PipelineCounters: Sendable, Equatable {
     /// Pushes that got no verdicts, by code: not taken in, or taken in and refused later.
     var refused: [PushRefusal.Code: Int] = [:]
     var targetsRouted = 0
+    /// Kept, and nobody was told at once.
+    var targetsStored = 0
     var targetsOffline = 0
     var targetsUnreachable = 0
 
@@ -24,6 +26,10 @@ struct PipelineCounters: Sendable, Equatable {
     /// Pushes that were looked up a second time because a node did not take them.
     var retried = 0
 
+    /// Messages that an inbox did not take, or turns of them that nobody knows of.
+    var appendsFailed = 0
+
+    var appendDuration = DurationHistogram()
     var pushDuration = DurationHistogram()
     var lookupDuration = DurationHistogram()
     var publishDuration = DurationHistogram()
@@ -37,6 +43,7 @@ struct PipelineCounters: Sendable, Equatable {
             for verdict in answer.verdicts {
                 switch verdict.verdict {
                 case .routed: targetsRouted += 1
+                case .stored: targetsStored += 1
                 case .offline: targetsOffline += 1
                 case .unreachable: targetsUnreachable += 1
                 default: break

@@ -20,19 +20,22 @@ public final class PushPipeline<Table: RouteTable, Channel: Bus, Time: Clock>: S
 where Time.Duration == Duration {
     private let table: Table
     private let bus: Channel
+    let inbox: (any Inbox)?
     private let sender: String
     private let deadline: Duration
     private let clock: Time
     private let began: Time.Instant
     private let executor: (any TaskExecutor)?
-    private let logger: Logger
-    private let queue: Mutex<PushQueue>
+    let logger: Logger
+    let queue: Mutex<PushQueue>
+    let inboxTrouble = Mutex<InboxError?>(nil)
     private let wakeUps: AsyncStream<Void>
     private let wakeUp: AsyncStream<Void>.Continuation
 
     /// - Parameters:
     ///   - table: answers each call within a time limit of its own.
     ///   - bus: answers each call within a time limit of its own.
+    ///   - inbox: where durable pushes are kept; nil: they are refused.
     ///   - sender: this process's name, as envelopes carry it.
     ///   - limits: how many pushes may wait, and how long.
     ///   - clock: what deadlines and durations are measured with.
@@ -41,6 +44,7 @@ where Time.Duration == Duration {
     public convenience init(
         table: Table,
         bus: Channel,
+        inbox: (any Inbox)? = nil,
         sender: String,
         limits: Limits = .standard,
         clock: Time,
@@ -51,6 +55,7 @@ where Time.Duration == Duration {
         self.init(
             table: table,
             bus: bus,
+            inbox: inbox,
             sender: sender,
             bounds: bounds,
             clock: clock,
@@ -62,6 +67,7 @@ where Time.Duration == Duration {
     init(
         table: Table,
         bus: Channel,
+        inbox: (any Inbox)? = nil,
         sender: String,
         bounds: PushQueue.Bounds,
         clock: Time,
@@ -70,6 +76,7 @@ where Time.Duration == Duration {
     ) {
         self.table = table
         self.bus = bus
+        self.inbox = inbox
         self.sender = sender
         self.deadline = bounds.deadline
         self.clock = clock
@@ -153,7 +160,8 @@ where Time.Duration == Duration {
         var signals = wakeUps.makeAsyncIterator()
         var lastError: RouteTableError?
         await withTaskGroup(of: Void.self) { sending in
-            while let turn = await nextTurn(&signals) {
+            while let taken = await nextTurn(&signals) {
+                guard let turn = await kept(taken) else { continue }
                 do throws(RouteTableError) {
                     let found = try await lookUp(turn.pushes)
                     lastError = nil
@@ -260,18 +268,18 @@ where Time.Duration == Duration {
 
     // MARK: Settling
 
-    private var now: Duration { began.duration(to: clock.now) }
+    var now: Duration { began.duration(to: clock.now) }
 
     private func answer(_ turn: PushTurn, _ answers: [PushAnswer?]) {
-        tell(queue.withLock { $0.answer(turn.number, answers, at: now) })
+        tell(queue.withLock { $0.answer(turn.number, turn.marked(answers), at: now) })
     }
 
     private func fail(_ turn: PushTurn, _ refusal: PushRefusal) {
-        tell(queue.withLock { $0.fail(turn.number, refusal, at: now) })
+        tell(queue.withLock { $0.settle(turn.number, turn.results(of: refusal), at: now) })
     }
 
     /// Outside the lock: a caller's code runs here.
-    private func tell(_ settled: [SettledPush]) {
+    func tell(_ settled: [SettledPush]) {
         for push in settled { push.caller(push.result) }
     }
 

@@ -196,6 +196,15 @@ struct PushQueue: ~Copyable {
         settle(number, at: now) { _ in .failure(refusal) }
     }
 
+    /// Settles those pushes of a turn that have a result; one for each push of the turn, in order.
+    mutating func settle(
+        _ number: UInt64,
+        _ results: [Result<PushAnswer, PushRefusal>?],
+        at now: Duration
+    ) -> [SettledPush] {
+        settle(number, at: now) { $0 < results.count ? results[$0] : nil }
+    }
+
     private mutating func settle(
         _ number: UInt64,
         at now: Duration,
@@ -274,9 +283,12 @@ struct PushQueue: ~Copyable {
     ) -> [SettledPush] {
         var settled: [SettledPush] = []
         for turn in turns.indices {
-            let refusal = turns[turn].isSending ? maybeSent : unsent
+            let isSending = turns[turn].isSending
             for index in turns[turn].entries.indices where turns[turn].entries[index].caller != nil {
                 guard isDue(turns[turn].entries[index]) else { return settled }
+                // What is kept before it is sent may be in an inbox by now.
+                let isSafe = !isSending && !turns[turn].entries[index].push.isDurable
+                let refusal = isSafe ? unsent : maybeSent
                 if let one = turns[turn].entries[index].settle(.failure(refusal), at: now, &counters) {
                     settled.append(one)
                 }

@@ -10,6 +10,7 @@ public struct PushRefusal: Error, Equatable, CustomStringConvertible {
     public struct Code: Hashable, Sendable, CustomStringConvertible {
         private enum Value: String, Sendable, CaseIterable {
             case overloaded
+            case inboxFull = "inbox_full"
             case redisUnavailable = "redis_unavailable"
             case deadline
             case stopping
@@ -22,6 +23,8 @@ public struct PushRefusal: Error, Equatable, CustomStringConvertible {
         public static let overloaded = Self(value: .overloaded)
         /// Redis could not be asked (nothing was sent) or did not take the publish (it may have gone out).
         public static let redisUnavailable = Self(value: .redisUnavailable)
+        /// Redis has no memory left to keep a durable push. Nothing was sent.
+        public static let inboxFull = Self(value: .inboxFull)
         /// The time for this push is over. `detail` says whether it may have gone out.
         public static let deadline = Self(value: .deadline)
         /// This process is stopping; another one, or this one restarted, takes the push.

@@ -58,6 +58,7 @@ public enum PushJSON {
         var exclude: Set<UserKey> = []
         var confirm = ConfirmLevel.routed
         var deadline: Duration?
+        var isDurable = false
         var isQueued = false
         var fieldOfJobs: String?
         try reader.object { reader, name throws(WireError) in
@@ -83,6 +84,7 @@ public enum PushJSON {
             case "deadline_ms":
                 let longest = limits.confirmDeadlineMax.wholeMilliseconds
                 deadline = .milliseconds(try reader.integer(in: 1...longest))
+            case "durable": isDurable = try reader.bool()
             case "mode":
                 let mode = try reader.string()
                 guard mode == "direct" || mode == "queued" else {
@@ -107,9 +109,39 @@ public enum PushJSON {
             message: message,
             exclude: exclude,
             confirm: confirm,
-            deadline: deadline
+            deadline: deadline,
+            isDurable: isDurable
         )
+        if isDurable { try checkDurable(push, isQueued: isQueued, limits: limits) }
         return (push, isQueued)
+    }
+
+    /// A message that is kept is shown later to whoever follows the inbox, so nobody can be excluded from it, and
+    /// a single connection has no inbox.
+    private static func checkDurable(_ push: Push, isQueued: Bool, limits: Limits) throws(WireError) {
+        for target in push.targets {
+            switch target {
+            case .user, .room: break
+            case .key:
+                throw WireError(.notDurable, field: "keys", "have no inbox: durable is for users and rooms")
+            case .everyone:
+                throw WireError(.notDurable, field: "all", "has no inbox: durable is for users and rooms")
+            }
+        }
+        guard push.exclude.isEmpty else {
+            throw WireError(.conflictingFields, field: "exclude", "cannot stand beside durable")
+        }
+        guard !isQueued else {
+            throw WireError(.conflictingFields, field: "durable", "cannot stand beside \"mode\": \"queued\"")
+        }
+        let bytes = (push.message.payload?.bytes.count ?? 0) * push.targets.count
+        guard bytes <= limits.durableBytesMax else {
+            throw WireError(
+                .tooLarge,
+                field: "durable",
+                "makes more than \(limits.durableBytesMax) bytes in all inboxes together"
+            )
+        }
     }
 
     /// Writes the answer to a push.
@@ -144,6 +176,12 @@ public enum PushJSON {
                 writer.member("written", reach.written)
                 if reach.acked > 0 { writer.member("acked", reach.acked) }
                 if reach.dropped > 0 { writer.member("dropped", reach.dropped) }
+            }
+            if let position = verdict.position {
+                writer.object("stored") { writer in
+                    writer.member("epoch", String(position.epoch))
+                    writer.member("offset", position.offset)
+                }
             }
             if let reason = verdict.reason { writer.member("reason", reason) }
         }

@@ -42,6 +42,7 @@ public struct WireError: Error, Equatable, CustomStringConvertible {
             case noTarget = "no_target"
             case tooMany = "too_many"
             case unsupported = "unsupported"
+            case notDurable = "not_durable"
             case badEnvelope = "bad_envelope"
         }
         private let value: Value
@@ -74,6 +75,8 @@ public struct WireError: Error, Equatable, CustomStringConvertible {
         public static let tooMany = Self(value: .tooMany)
         /// Asks for what this version does not do.
         public static let unsupported = Self(value: .unsupported)
+        /// A durable push to what has no inbox.
+        public static let notDurable = Self(value: .notDurable)
         /// Not an envelope of this protocol.
         public static let badEnvelope = Self(value: .badEnvelope)
 

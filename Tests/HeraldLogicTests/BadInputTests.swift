@@ -53,6 +53,22 @@ struct BadInput: Sendable {
             "too_deep",
             "data"
         ),
+        push("durable for a key", #"{"keys":["a/b"],"durable":true}"#, 400, "not_durable", "keys"),
+        push("durable for all", #"{"users":["a"],"all":true,"durable":true}"#, 400, "not_durable", "all"),
+        push(
+            "durable, with exceptions",
+            #"{"rooms":["a"],"durable":true,"exclude":["a/b"]}"#,
+            400,
+            "conflicting_fields",
+            "exclude"
+        ),
+        push(
+            "durable, for too many at once",
+            #"{"users":[\#(users(200))],"durable":true,"data":"\#(String(repeating: "x", count: 90_000))"}"#,
+            400,
+            "too_large",
+            "durable"
+        ),
         push("too many targets", #"{"users":[\#(users(1001))]}"#, 400, "too_many", "users"),
         push(
             "too many in two lists",

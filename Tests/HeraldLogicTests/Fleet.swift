@@ -11,6 +11,7 @@ import Synchronization
 struct Fleet: Sendable {
     let table = MemoryRouteTable()
     let bus = MemoryBus()
+    let messages = MemoryInbox()
     private let inboxes = Mutexed<[NodeID: [Envelope]]>([:])
 
     /// Registers a node that does not listen.
@@ -78,6 +79,7 @@ struct Fleet: Sendable {
         let pipeline = MemoryPipeline(
             table: table,
             bus: bus,
+            inbox: messages,
             sender: "logic-test",
             bounds: bounds,
             clock: clock,

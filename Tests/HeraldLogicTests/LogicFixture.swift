@@ -19,6 +19,7 @@ extension Fleet {
             configuration: LogicConfiguration(port: 0, limits: limits, http: http, apiKey: apiKey),
             routes: table,
             bus: bus,
+            inbox: messages,
             clock: clock,
             logger: .silent
         ) { port in signal.yield(port) }

@@ -30,6 +30,7 @@ struct OpenAPITests {
         #expect(text.contains("and \(limits.jsonDepthMax) levels"))
         #expect(text.contains("maxItems: \(limits.excludesMax)"))
         #expect(text.contains("maximum: \(limits.largestRoomsMax)\n"))
+        #expect(text.contains("at most \(limits.durableBytesMax / 1024 / 1024) MiB"))
         #expect(text.contains("maximum: \(limits.membersPageMax)\n"))
         #expect(text.contains("maximum: \(limits.nodesChosenMax)\n"))
         #expect(text.contains("lists (\(limits.listedMembersMax) unless"))
@@ -83,6 +84,7 @@ struct OpenAPITests {
             + RouteController(table: fleet.table, bus: fleet.bus, sender: "logic-test").endpoints
             + PresenceController(table: fleet.table, limits: .standard).endpoints
             + NodeController(table: fleet.table, limits: .standard, recent: { [] }).endpoints
+            + InboxController(inbox: fleet.messages, limits: .standard).endpoints
             + ServiceController(obstacles: { [] }, metrics: { "" }).endpoints
     }
 }

@@ -18,6 +18,7 @@ struct MetricsText {
         }
         family("targets_total", "counter", "Targets answered, by verdict.")
         sample("targets_total", pipeline.targetsRouted, label: ("verdict", "routed"))
+        sample("targets_total", pipeline.targetsStored, label: ("verdict", "stored"))
         sample("targets_total", pipeline.targetsOffline, label: ("verdict", "offline"))
         sample("targets_total", pipeline.targetsUnreachable, label: ("verdict", "unreachable"))
 
@@ -36,6 +37,13 @@ struct MetricsText {
         )
         counter("pushes_retried_total", "Pushes looked up again because a node was missed.", pipeline.retried)
 
+        counter("appends_failed_total", "Messages that no inbox took.", pipeline.appendsFailed)
+
+        histogram(
+            "append_duration_seconds",
+            "One turn of messages into the inboxes.",
+            pipeline.appendDuration
+        )
         histogram("push_duration_seconds", "From acceptance to the answer.", pipeline.pushDuration)
         histogram("lookup_duration_seconds", "One look-up of a turn.", pipeline.lookupDuration)
         histogram("publish_duration_seconds", "One publish of a turn.", pipeline.publishDuration)
