@@ -18,6 +18,10 @@ public struct DeflateSettings: Sendable, Hashable {
     /// Payloads below this many bytes go as they are. 256 bytes of JSON become 113 in 3.3 µs; less than that gains
     /// little, and everything below 1,400 fits one packet anyhow.
     public var payloadBytesMin = 256
+    /// What the messages of one read of a socket (`SocketLimits.readBufferBytes`) may inflate to together, or one
+    /// message alone if more is allowed to it; beyond: closed with 1008. 4 MiB from 64 KiB is what no honest client
+    /// sends, and keeps the loop's other sockets waiting for some 5 ms. The limit of each message stays.
+    public var inflatedBytesPerReadMax = 4 << 20
     /// The largest window for what we send, as the power of two: 9 to 15. A client may ask for less.
     public var serverWindowBitsMax = 15
     /// The largest window for what a client sends, where it lets us choose: 9 to 15.
@@ -34,6 +38,7 @@ public struct DeflateSettings: Sendable, Hashable {
     /// What is wrong with the values; nil when nothing is.
     var fault: String? {
         guard (1...9).contains(level) else { return "deflate.level: 1 to 9, not \(level)" }
+        guard inflatedBytesPerReadMax > 0 else { return "deflate.inflatedBytesPerReadMax: above 0" }
         guard payloadBytesMin >= 0 else { return "deflate.payloadBytesMin: not below 0" }
         for (name, bits) in [("server", serverWindowBitsMax), ("client", clientWindowBitsMax)] {
             guard (9...15).contains(bits) else { return "deflate.\(name)WindowBitsMax: 9 to 15, not \(bits)" }

@@ -88,6 +88,7 @@ extension EventLoop where Handler: ~Copyable {
         var span = received.mutableBytes
         var cursor = 0
         let allowsDeflate = table.slot(index).pointee.deflate.isOn
+        if allowsDeflate { table.deflate?.inflatedBytesOfRead = 0 }
         while table.slot(index).pointee.lifecycle.isParsing {
             switch table.slot(index).pointee.reader.next(
                 &span,

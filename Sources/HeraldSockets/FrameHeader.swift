@@ -129,7 +129,7 @@ enum FrameViolation: Error, Equatable, CaseIterable {
     case closePayloadTooShort, closeCodeInvalid
     case closeReasonNotUTF8, textNotUTF8, deflateInvalid
     case messageTooBig
-    case flood
+    case flood, inflatesTooMuch
 
     var code: UInt16 {
         switch self {
@@ -139,7 +139,7 @@ enum FrameViolation: Error, Equatable, CaseIterable {
             1002
         case .closeReasonNotUTF8, .textNotUTF8, .deflateInvalid: 1007
         case .messageTooBig: 1009
-        case .flood: 1008
+        case .flood, .inflatesTooMuch: 1008
         }
     }
 
@@ -161,6 +161,7 @@ enum FrameViolation: Error, Equatable, CaseIterable {
         case .textNotUTF8: "text is not UTF-8"
         case .deflateInvalid: "compressed data invalid"
         case .messageTooBig: "message too big"
+        case .inflatesTooMuch: "too much to inflate at once"
         case .flood: "too many frames without content"
         }
     }

@@ -6,6 +6,8 @@ struct LoopDeflate: ~Copyable {
     let settings: DeflateSettings
     /// What the last `inflate` made.
     private(set) var inflated = DeflateBuffer()
+    /// What has been inflated of the present read.
+    var inflatedBytesOfRead = 0
     private var deflated = DeflateBuffer()
     private var inflater: Inflater?
     /// By window bits.
@@ -39,6 +41,7 @@ struct LoopDeflate: ~Copyable {
         _ agreement: DeflateAgreement,
         bytesMax: Int
     ) -> Inflater.Outcome {
+        defer { inflatedBytesOfRead += inflated.count }
         if agreement.clientTakesOver {
             let context = context(slot)
             if context.inflater == nil { context.inflater = Inflater(windowBits: agreement.clientWindowBits) }

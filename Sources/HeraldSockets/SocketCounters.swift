@@ -54,7 +54,7 @@ public struct SocketCounters: Sendable, Equatable {
     public var badPayloads: UInt64 = 0
     /// Sockets closed with 1009.
     public var messagesTooBig: UInt64 = 0
-    /// Sockets closed with 1008 for a flood of control frames or empty fragments.
+    /// Sockets closed with 1008 for a flood of control frames or empty fragments, or for too much to inflate.
     public var floods: UInt64 = 0
     /// Pings that went unanswered because too many pongs were waiting.
     public var pongsSkipped: UInt64 = 0

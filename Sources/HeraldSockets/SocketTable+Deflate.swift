@@ -26,6 +26,8 @@ extension SocketTable {
         case .invalid, .none: return .deflateInvalid
         case .whole: break
         }
+        let bytesMax = max(deflate?.settings.inflatedBytesPerReadMax ?? 0, limits.messageBytesMax)
+        guard deflate?.inflatedBytesOfRead ?? 0 <= bytesMax else { return .inflatesTooMuch }
         guard kind == .text, let bytes = deflate?.inflated.bytes else { return nil }
         var validator = UTF8Validator()
         return validator.consume(bytes.bytes) && validator.isComplete ? nil : .textNotUTF8

@@ -105,6 +105,27 @@ import Testing
         }
     }
 
+    @Test func `many messages that inflate to much are a flood, however small each is`() async throws {
+        try await Harness.run(deflate: .init()) { harness in
+            var zeros = DeflateBuffer()
+            [UInt8](repeating: 0, count: 60_000).withUnsafeBytes {
+                Deflater(windowBits: 15, level: 9).deflate($0, into: &zeros)
+            }
+            let frame = ClientFrame.frame(first: 0xC2, Array(zeros.bytes))
+            let (client, _) = try connect(harness.port)
+            try client.send((0..<100).flatMap { _ in frame })
+            var echoes = 0
+            var last = try client.frame()
+            while last.opcode == .binary {
+                echoes += 1
+                last = try client.frame()
+            }
+            // 69 of 60,000 bytes are 4 MiB.
+            #expect(last.code == 1008 && echoes == 69)
+            #expect(try await harness.log.closed() == .violation(code: 1008))
+        }
+    }
+
     @Test func `contexts are taken over when both say so, and each connection has its own`() async throws {
         var settings = DeflateSettings()
         (settings.serverTakesOverContext, settings.clientTakesOverContext) = (true, true)
