@@ -64,6 +64,23 @@ import Testing
         #expect(try waiting.isEnded())
     }
 
+    @Test func `behind TLS a connection is turned away without a word, which nobody would understand`() throws
+    {
+        var listener = try Listener(host: "127.0.0.1", port: 0, backlog: 8, speaksHTTP: false)
+        var hasFailed = false
+        let refused = try TestClient(port: listener.port)
+        let outcome = listener.accept { descriptor in
+            guard hasFailed else {
+                hasFailed = true
+                errno = EMFILE
+                return -1
+            }
+            return Listener.take(descriptor)
+        }
+        #expect(outcome == .exhausted(isStuck: false))
+        #expect(try refused.isEnded())
+    }
+
     @Test func `what is no address cannot be listened on`() {
         for (host, port) in [("localhost", 0), ("", 0), ("127.0.0.1", -1), ("127.0.0.1", 65_536)] {
             #expect(throws: SocketEngineError.self) { _ = try Listener(host: host, port: port, backlog: 1) }
