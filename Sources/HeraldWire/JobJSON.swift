@@ -35,7 +35,7 @@ public enum JobJSON {
         limits: Limits,
         jobs: JobLimits
     ) throws(WireError) -> JobRequest {
-        var request = JobRequest(message: Array(#"{"all":true"#.utf8), targets: [], ratePerSecond: 0)
+        var request = JobRequest(message: [UInt8(ascii: "{")], targets: [], ratePerSecond: 0)
         var targets = JobTargets(max: jobs.targetsMax)
         try JSONReader.read(body, depthMax: limits.jsonDepthMax) { reader throws(WireError) in
             try reader.object { reader, name throws(WireError) in
@@ -48,10 +48,14 @@ public enum JobJSON {
                 case "deliver_at": request.dueAt = try Timestamp.read(&reader)
                 case "rate": request.ratePerSecond = Int(try reader.integer(in: 1...Int64(rateMax)))
                 case "idempotency_key": request.idempotencyKey = try idempotencyKey(&reader)
+                case "durable":
+                    // A step that is repeated after a crash would be kept in each inbox a second time.
+                    guard try !reader.bool() else { throw WireError(.unsupported, "is not for jobs") }
                 default:
                     var member = JSONWriter()
                     member.string(name)
-                    request.message += [UInt8(ascii: ",")] + member.bytes + [UInt8(ascii: ":")]
+                    if request.message.count > 1 { request.message.append(UInt8(ascii: ",")) }
+                    request.message += member.bytes + [UInt8(ascii: ":")]
                     request.message += try reader.raw()
                 }
             }
@@ -62,8 +66,23 @@ public enum JobJSON {
         )
         // Read once as each step will read it, so that what is wrong is told to who can mend it.
         var ids = PushIDSource(random: 0)
-        _ = try push(request.message, id: ids.next(), targets: [.everyone], limits: limits)
+        _ = try push(request.message, id: ids.next(), targets: request.targets, limits: limits)
         return request
+    }
+
+    /// One target of each kind there is: what may stand in a push depends on the kinds, and thousands of names that
+    /// were read already need not be written and read again.
+    private static func kinds(of targets: [Target]) -> String {
+        var kinds: Set<String> = []
+        for target in targets {
+            switch target {
+            case .user: kinds.insert(#""users":["-"]"#)
+            case .key: kinds.insert(#""keys":["-/-"]"#)
+            case .room: kinds.insert(#""rooms":["-"]"#)
+            case .everyone: kinds.insert(#""all":true"#)
+            }
+        }
+        return kinds.sorted().joined(separator: ",")
     }
 
     private static func idempotencyKey(_ reader: inout JSONReader) throws(WireError) -> String {
@@ -89,7 +108,10 @@ public enum JobJSON {
         targets: [Target],
         limits: Limits
     ) throws(WireError) -> Push {
-        var push = try PushJSON.decode(message, id: id, limits: limits)
+        let rest = message.dropFirst()
+        let isEmpty = rest.first == UInt8(ascii: "}")
+        let body = Array(("{" + kinds(of: targets) + (isEmpty ? "" : ",")).utf8) + rest
+        var push = try PushJSON.decode(body, id: id, limits: limits)
         push.targets = targets
         return push
     }

@@ -121,7 +121,7 @@ struct JobControlTests {
         for _ in 0..<200 {
             let job = NewJob(
                 id: ids.next(),
-                message: Array(#"{"all":true}"#.utf8),
+                message: Array(#"{}"#.utf8),
                 steps: [[.everyone]]
             )
             all.insert(job.id.push(ofStep: 0))

@@ -116,7 +116,7 @@ func job(_ steps: Int, of size: Int, rate: Int = 0, random: UInt64 = 1) throws -
     var ids = JobIDSource(random: random)
     return NewJob(
         id: ids.next(),
-        message: Array(#"{"all":true,"event":"news"}"#.utf8),
+        message: Array(#"{"event":"news"}"#.utf8),
         steps: try (0..<steps).map { step in
             try (0..<size).map { .user(try UserID("u\(step * size + $0)")) }
         },

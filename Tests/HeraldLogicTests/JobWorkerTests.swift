@@ -93,7 +93,7 @@ struct JobWorkerTests {
 
     @Test func `a message that cannot be read is dead at once`() async throws {
         var unreadable = try job(1, of: 1)
-        unreadable.message = Array("{".utf8)
+        unreadable.message = Array("{]".utf8)
         _ = try await queue.add(unreadable)
         #expect(try await !work())
         let dead = try #require(try await queue.find(unreadable.id))

@@ -1,5 +1,7 @@
 import HeraldCore
 import HeraldTesting
+import HeraldWire
+import Logging
 import Testing
 
 @testable import HeraldLogic
@@ -35,6 +37,13 @@ struct OpenAPITests {
         #expect(text.contains("maximum: \(limits.nodesChosenMax)\n"))
         #expect(text.contains("lists (\(limits.listedMembersMax) unless"))
         #expect(text.contains("name, at most \(limits.eventBytesMax) bytes"))
+        let jobs = JobLimits.standard
+        #expect(text.contains("larger than \(jobs.bodyBytesMax) bytes"))
+        #expect(text.contains("up to \(jobs.targetsMax) users or keys"))
+        #expect(text.contains("steps of at most \(jobs.stepTargetsMax) targets"))
+        #expect(text.contains("maximum: \(jobs.pageMax)\n"))
+        #expect(text.contains("maximum: \(JobJSON.rateMax)\n"))
+        #expect(text.contains("enum: [\(JobState.allCases.map(\.rawValue).joined(separator: ", "))]"))
     }
 
     @Test func `it names every code that a caller can meet`() {
@@ -43,7 +52,7 @@ struct OpenAPITests {
         codes += PushRefusal.Code.all.map(\.description)
         codes += [
             "unauthorized", "no_connection", "not_ready", "unreachable", "no_node", "request_timeout",
-            "bad_http",
+            "bad_http", "jobs_full", "no_job", "job_state",
         ]
         // Nobody is there to meet these: the caller left, or no operation was found.
         let unmet: Set<String> = ["cancelled", "unknown_path", "wrong_method"]
@@ -85,6 +94,13 @@ struct OpenAPITests {
             + PresenceController(table: fleet.table, limits: .standard).endpoints
             + NodeController(table: fleet.table, limits: .standard, recent: { [] }).endpoints
             + InboxController(inbox: fleet.messages, limits: .standard).endpoints
+            + JobController(
+                queue: MemoryJobQueue(),
+                limits: .standard,
+                jobLimits: .standard,
+                random: 0,
+                logger: .silent
+            ).endpoints
             + ServiceController(obstacles: { [] }, metrics: { "" }).endpoints
     }
 }

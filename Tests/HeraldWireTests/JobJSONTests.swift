@@ -28,6 +28,15 @@ struct JobJSONTests {
         #expect(push == (try PushJSON.decode(Array(direct.utf8), id: id, limits: .standard)))
     }
 
+    @Test func `a message of nothing but targets is a push too`() throws {
+        for targets in [#""users":["a"]"#, #""keys":["a/b"]"#, #""rooms":["r"]"#, #""all":true"#] {
+            let job = try decode("{\(targets)}")
+            let id = try PushID("step")
+            let direct = try PushJSON.decode(Array("{\(targets)}".utf8), id: id, limits: .standard)
+            #expect(try JobJSON.push(job.message, id: id, targets: job.targets, limits: .standard) == direct)
+        }
+    }
+
     @Test func `a job may have as many targets as a job may have`() throws {
         let names = (0..<1500).map { "\"u\($0)\"" }.joined(separator: ",")
         #expect(try decode(#"{"users":[\#(names),"u7"]}"#).targets.count == 1500)
@@ -53,6 +62,7 @@ struct JobJSONTests {
         (#"{"users":["a"],"no\"nsense":1}"#, .unknownField, "no\"nsense"),
         (#"{"users":["a"],"event":7}"#, .wrongType, "event"),
         (#"{"users":["a"],"mode":"direct"}"#, .unsupported, "mode"),
+        (#"{"users":["a"],"durable":true}"#, .unsupported, "durable"),
         (#"{"users":["a"],"rate":0}"#, .outOfRange, "rate"),
         (#"{"users":["a"],"deliver_at":"tomorrow"}"#, .wrongType, "deliver_at"),
         (#"{"users":["a"],"deliver_at":-1}"#, .outOfRange, "deliver_at"),
