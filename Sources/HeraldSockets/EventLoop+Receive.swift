@@ -131,13 +131,13 @@ extension EventLoop where Handler: ~Copyable {
         _ kind: MessageKind,
         _ message: UnsafeRawBufferPointer
     ) {
+        defer { table.deflate?.trim() }
         if let violation = table.inflate(message, kind, index) { return table.violated(index, violation) }
         guard let bytes = table.deflate?.inflated.bytes else { return }
         table.counters.messagesIn += 1
         let id = table.slot(index).pointee.id
         // Lent for the call: nothing inflates before it has returned.
         handler.messageReceived(bytes.bytes, kind: kind, from: id, sockets: &table)
-        table.deflate?.trim()
     }
 
     private func bytes(

@@ -5,9 +5,13 @@ import HeraldSockets
 ///
 ///     conformance [--port N] [--deflate [--takeover]] [--tls CERTIFICATE KEY]
 ///
-/// It listens on 127.0.0.1 only, says on standard output where, and serves until it is killed. Autobahn's suite
-/// is run against it with `wstest -m fuzzingclient`. Nothing here judges frames: what a suite finds, it
-/// finds in HeraldSockets.
+/// It listens on 127.0.0.1 only, says on standard output where, and serves until it is killed. Nothing here judges
+/// frames: what a suite finds, it finds in HeraldSockets. Autobahn's suite is for Python 2.7:
+///
+///     pip install autobahntestsuite==0.8.2
+///     echo '{"outdir":"reports","servers":[{"url":"ws://127.0.0.1:9001"}],"cases":["*"],"exclude-cases":[],
+///         "exclude-agent-cases":{}}' > fuzzingclient.json
+///     conformance --port 9001 --deflate & wstest -m fuzzingclient -s fuzzingclient.json
 @main
 enum Conformance {
     static func main() async {
