@@ -96,6 +96,53 @@ import Testing
         }
     }
 
+    @Test func `a frozen worker that wakes does not go on with what another has taken`() async throws {
+        let targets = 20_000
+        try await LocalHerald.run(nodes: 1, environment: ["HERALD_JOBS_CLAIM_IDLE": "1s"]) { herald in
+            try herald.signal("job", SIGKILL)
+            try await herald.route(users: targets)
+            let users = (0..<targets).map { "\"u\($0)\"" }.joined(separator: ",")
+            let body = herald.folder.appending(path: "body.json")
+            try #"{"users":[\#(users)],"rate":10000}"#.write(to: body, atomically: true, encoding: .utf8)
+            let job = try await herald.queue("@\(body.path)")
+            let frozen = herald.worker("job-a")
+            try await frozen.start()
+            try await eventually("it has begun") { try await herald.record(job).stepsDone >= 3 }
+            frozen.freeze()
+            let other = herald.worker("job-b")
+            try await other.start()
+            try await eventually("the other has taken it") { try await herald.record(job).worker == "job-b" }
+            frozen.thaw()
+            try await eventually("it is done", within: .seconds(30)) {
+                try await herald.record(job).state == .done
+            }
+            var published = Published()
+            try await published.read(herald)
+            let end = try await herald.record(job)
+            #expect(end.targetsDone == targets && end.verdicts == ["routed": targets])
+            #expect(end.worker == "job-b" && frozen.isRunning)
+            #expect(published.targets == targets && published.shown == targets)
+            #expect(published.deliveries - targets <= 500, "at most the step that it was about to publish")
+            frozen.kill()
+            other.kill()
+        }
+    }
+
+    @Test func `a worker outlives everything that Redis loses`() async throws {
+        try await LocalHerald.run(nodes: 1) { herald in
+            let users = (0..<2000).map { "\"u\($0)\"" }.joined(separator: ",")
+            let lost = try await herald.queue(#"{"users":[\#(users)],"rate":100}"#)
+            try await eventually("it runs") { try await herald.record(lost).state == .running }
+            let worker = try herald.pid("job")
+            #expect(try await herald.redis("FLUSHALL") == ["OK"])
+            #expect(try await herald.curl("GET", "/v1/jobs/\(lost)").status == 404)
+            let next = try await herald.queue(#"{"users":["u1","u2"]}"#)
+            try await eventually("the next is done") { try await herald.record(next).state == .done }
+            #expect(try await herald.record(next).verdicts == ["offline": 2])
+            #expect(try herald.pid("job") == worker && kill(worker, 0) == 0)
+        }
+    }
+
     private static func passTime(_ duration: Duration) async throws {
         let end = ContinuousClock.now + duration
         try await eventually("\(duration) pass") { ContinuousClock.now >= end }
