@@ -89,7 +89,7 @@ import Testing
         async throws
     {
         let port = try FreePorts.take(1)
-        let secret = "a secret of the tests"
+        let secret = "secret-of-the-tests"
         let environment = [
             "HERALD_PRESENCE_GRACE": "0s", "HERALD_WEBHOOKS_URL": "http://127.0.0.1:\(port)/hook",
             "HERALD_WEBHOOKS_SECRET": secret, "HERALD_WEBHOOKS_ALLOW_PRIVATE": "true",

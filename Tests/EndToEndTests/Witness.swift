@@ -62,6 +62,7 @@ final class Witness: Sendable {
                 }
             }
             try await body(witnesses)
+            for witness in witnesses { await witness.connection.close() }
             readers.cancelAll()
         }
     }
