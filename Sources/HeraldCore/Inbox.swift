@@ -88,7 +88,7 @@ public struct InboxPage: Hashable, Sendable {
 
 /// How long and how much an inbox keeps.
 public struct InboxRetention: Hashable, Sendable {
-    /// The newest messages of one inbox that are kept at least: 1,000 of 1 KiB are 1.2 MiB of Redis. A few older
+    /// The newest messages of one inbox that are kept at least: 1,000 of 1 KiB are 1.3 MiB of Redis. A few older
     /// ones may stay a while, because Redis frees them by the block of 100 or 4 KiB.
     public var countMax = 1000
     /// How old a message may become. Older ones go with the next message; an inbox that nobody writes to ends

@@ -24,7 +24,8 @@ public struct Limits: Sendable, Equatable {
     public var membersPageMax = 1000
     /// Messages on one page of an inbox; a page ends after 1 MiB in any case.
     public var inboxPageMax = 1000
-    /// What one durable push may write into all its inboxes together: some 30 ms of Redis.
+    /// What one durable push may write into all its inboxes together: 60 ms of Redis, 1 ms for
+    /// 256 KiB.
     public var durableBytesMax = 16 * 1024 * 1024
     /// Rooms of one "largest rooms": up to 1,000 candidates are looked up for it.
     public var largestRoomsMax = 100

@@ -188,7 +188,8 @@ where Time.Duration == Duration {
     }
 
     private func send(_ turn: PushTurn, _ found: LookupAnswer) async {
-        guard case .send(let settled) = queue.withLock({ $0.beginSending(turn.number) }) else { return }
+        guard case .send(let settled) = queue.withLock({ $0.beginSending(turn.number, kept: turn.kept) })
+        else { return }
         let fanOut = FanOut(turn.pushes, found: found)
         do throws(BusError) {
             let missed = try await publish(fanOut.batches, without: settled)
@@ -204,7 +205,8 @@ where Time.Duration == Duration {
 
     /// A second try that fails leaves the verdicts of the first: they are true, and more cannot be said.
     private func send(_ again: SecondTry, of turn: PushTurn) async {
-        guard case .send(let settled) = queue.withLock({ $0.beginSending(turn.number) }) else { return }
+        guard case .send(let settled) = queue.withLock({ $0.beginSending(turn.number, kept: turn.kept) })
+        else { return }
         queue.withLock { $0.counters.retried += again.pushes.count }
         do {
             let fanOut = again.fanOut(try await lookUp(again.pushes))

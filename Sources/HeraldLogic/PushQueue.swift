@@ -164,10 +164,15 @@ struct PushQueue: ~Copyable {
     }
 
     /// Asks what of a turn shall be sent. Called before each sending of the turn.
-    mutating func beginSending(_ number: UInt64) -> Sending {
+    ///
+    /// - Parameters:
+    ///   - number: the turn's.
+    ///   - kept: those that are in inboxes; they are sent though they are settled.
+    /// - Returns: what to send.
+    mutating func beginSending(_ number: UInt64, kept: Set<PushID> = []) -> Sending {
         guard let index = turns.firstIndex(where: { $0.number == number }) else { return .nothingLeft }
         let entries = turns[index].entries
-        let settled = entries.filter { $0.caller == nil }
+        let settled = entries.filter { $0.caller == nil && !kept.contains($0.push.id) }
         guard settled.count < entries.count else {
             turns.remove(at: index)
             return .nothingLeft

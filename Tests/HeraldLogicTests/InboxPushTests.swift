@@ -171,6 +171,24 @@ struct InboxPushTests {
         }
     }
 
+    @Test func `what is kept is sent although its caller has gone`() async throws {
+        let lease = try await fleet.register("cloud-1")
+        try await fleet.bind("alice/phone", on: lease)
+        try await fleet.listening(["cloud-1"]) {
+            try await fleet.pushing { pipeline in
+                fleet.table.lookupGate.close()
+                let answers = Answers()
+                let ticket = pipeline.submit(try durable("kept", to: .user("alice")), answers.caller)
+                await fleet.table.lookupGate.waitUntilWaiting()
+                pipeline.cancel(try #require(ticket))
+                fleet.table.lookupGate.open()
+                let next = try await pipeline.summary("next", to: .user("alice"))
+                #expect(next == ["routed cloud-1"] && answers.now == ["cancelled"])
+            }
+        }
+        #expect(try fleet.events("cloud-1") == ["kept", "next"])
+    }
+
     @Test func `who is late while it is being kept is told that it may be kept`() async throws {
         let clock = ManualClock()
         try await fleet.pushing(clock: clock) { pipeline in

@@ -49,6 +49,7 @@ struct InboxStage {
             case .failure(let error): refusals[place.push] = error.refusal
             }
         }
+        for index in pushes.indices where refusals[index] != nil { pushes[index].positions = [:] }
         return (PushTurn(number: turn.number, pushes: pushes), refusals)
     }
 }
@@ -96,6 +97,10 @@ extension PushRefusal {
 // MARK: What callers are told
 
 extension PushTurn {
+    /// The pushes that are in their inboxes. They are sent although their callers have gone: who is connected would
+    /// else be shown them only when a node next looks into the inbox.
+    var kept: Set<PushID> { Set(pushes.lazy.filter { !$0.positions.isEmpty }.map(\.id)) }
+
     /// The answers with the places of what is kept. Who would be `offline` is `stored` then.
     func marked(_ answers: [PushAnswer?]) -> [PushAnswer?] {
         guard pushes.contains(where: { !$0.positions.isEmpty }) else { return answers }

@@ -59,7 +59,7 @@ struct CloudCommand: AsyncParsableCommand {
                 routes: settings.routeTable(link, logger: logger),
                 leaseRoutes: settings.routeTable(leaseLink, logger: logger),
                 bus: RedisBus(link: link, address: address, options: options, on: group, prefix: prefix),
-                messages: RedisInbox(link: link, prefix: prefix, retention: InboxRetention()),
+                messages: settings.inboxes(link),
                 moreMetrics: { reaper?.counts.metrics ?? [] },
                 logger: logger
             )

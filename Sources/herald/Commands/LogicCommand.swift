@@ -44,6 +44,7 @@ struct LogicCommand: AsyncParsableCommand {
                 configuration: configuration(settings),
                 routes: settings.routeTable(link, logger: logger),
                 bus: bus,
+                inbox: settings.inboxes(link),
                 jobs: settings.jobQueue(link),
                 webhooks: webhooks.map { dispatcher in { @Sendable in dispatcher.counters } },
                 logger: logger

@@ -13,6 +13,7 @@ struct HeraldSettings: Sendable {
     var presence = PresenceRules()
     var webhooks = Webhooks()
     var jobs = JobSettings()
+    var inbox = InboxRetention()
     /// Bounds of the words; logic and cloud share them.
     var limits = Limits()
     var http = HTTPLimits()
