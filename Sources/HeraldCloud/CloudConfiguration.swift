@@ -11,7 +11,7 @@ public struct CloudConfiguration: Sendable {
     public var port = 9001
     /// Threads that hold sockets.
     public var loops = 1
-    /// Where clients reach it; nil: `ws://HOST:PORT/ws`.
+    /// Where clients reach it; nil: `ws://HOST:PORT/ws`, `wss` with TLS.
     public var publicURL: String?
     public var region = ""
     /// Its share of new clients beside other nodes; at least 1.
@@ -22,6 +22,12 @@ public struct CloudConfiguration: Sendable {
     /// Origins of web pages that may connect, besides those of this machine (`http://localhost:3000`); as
     /// browsers write them. `*` allows all.
     public var allowedOrigins: [String] = []
+    /// TLS on the node's own port; nil: plain, as behind a proxy that ends it.
+    public var tls: TLSSettings?
+    /// Compression for clients that ask for it; nil: none.
+    public var deflate: DeflateSettings?
+    /// Load balancers in front that are believed about their clients' addresses.
+    public var proxies = ProxySettings()
     public var limits = Limits.standard
     public var socketLimits = SocketLimits()
     /// How long a client waits for its route while Redis is away, before it is told to come back.
@@ -53,7 +59,7 @@ public struct CloudConfiguration: Sendable {
         let host = numericHost.contains(":") ? "[\(numericHost)]" : numericHost
         return NodeProfile(
             id: node,
-            url: publicURL ?? "ws://\(host):\(port == 0 ? self.port : port)/ws",
+            url: publicURL ?? "\(tls == nil ? "ws" : "wss")://\(host):\(port == 0 ? self.port : port)/ws",
             region: region,
             weight: weight,
             capacity: socketLimits.socketsMaxPerLoop * loops,
@@ -65,6 +71,14 @@ public struct CloudConfiguration: Sendable {
         var limits = socketLimits
         limits.messageBytesMax = min(limits.messageBytesMax, self.limits.clientFrameBytesMax)
         limits.overflowCode = CloseCode.slowConsumer.number
-        return SocketEngineConfiguration(host: numericHost, port: port, loops: loops, limits: limits)
+        return SocketEngineConfiguration(
+            host: numericHost,
+            port: port,
+            loops: loops,
+            limits: limits,
+            deflate: deflate,
+            tls: tls,
+            proxies: proxies
+        )
     }
 }

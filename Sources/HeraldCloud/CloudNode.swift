@@ -1,5 +1,5 @@
 public import HeraldCore
-import HeraldSockets
+public import HeraldSockets
 public import Logging
 public import ServiceLifecycle
 import Synchronization
@@ -111,6 +111,11 @@ public final class CloudNode<Routes: RouteTable, LeaseRoutes: RouteTable, Channe
             stop: Signal()
         )
     }
+
+    /// Reads the certificate and its key anew: connections that are open stay on the old one, new ones get the new.
+    ///
+    /// - Throws: what is wrong with the files; the old certificate stays in use then.
+    public func reloadCertificate() throws(SocketEngineError) { try engine.reloadCertificate() }
 
     /// Where it listens; 0 before that. Of use when the configuration says 0.
     public var port: Int { status.current.port }
