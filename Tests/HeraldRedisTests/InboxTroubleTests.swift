@@ -49,6 +49,25 @@ struct InboxTroubleTests {
         }
     }
 
+    @Test(arguments: [
+        ["3-0", "a", "b"], ["3-0", "push", "p", "at", "now"], ["3-0", "push", "a b", "at", "7"],
+        ["3-7", "push", "p", "at", "7"],
+    ])
+    func `an entry that is no message is told as such`(words: [String]) async throws {
+        try await withRedisTable { _, link async throws in
+            let inbox = RedisInbox(link: link)
+            let place = try await inbox.append([message("p1", alice), message("p2", alice)])[0].get().position
+            try await link.send(
+                RedisCommand("XADD", arguments: ["herald:inbox:{alice}"] + words.map { .text($0) })
+            )
+            try await link.send(RedisCommand("HSET", "herald:inbox:{alice}:head", "offset", 3))
+            let error = await #expect(throws: InboxError.self) {
+                try await inbox.read(alice, after: place, limit: 9)
+            }
+            #expect(error == .corrupt("the inbox of alice holds what is no message"))
+        }
+    }
+
     @Test func `a full Redis keeps nothing more, shows what it has and can be emptied`() async throws {
         try await withRedisTable { _, link async throws in
             let inbox = RedisInbox(link: link)
