@@ -48,9 +48,6 @@ public enum JobJSON {
                 case "deliver_at": request.dueAt = try Timestamp.read(&reader)
                 case "rate": request.ratePerSecond = Int(try reader.integer(in: 1...Int64(rateMax)))
                 case "idempotency_key": request.idempotencyKey = try idempotencyKey(&reader)
-                case "durable":
-                    // A step that is repeated after a crash would be kept in each inbox a second time.
-                    guard try !reader.bool() else { throw WireError(.unsupported, "is not for jobs") }
                 default:
                     var member = JSONWriter()
                     member.string(name)
@@ -66,7 +63,14 @@ public enum JobJSON {
         )
         // Read once as each step will read it, so that what is wrong is told to who can mend it.
         var ids = PushIDSource(random: 0)
-        _ = try push(request.message, id: ids.next(), targets: request.targets, limits: limits)
+        guard request.message.count <= limits.pushBytesMax else {
+            throw WireError(.tooLarge, "has more than \(limits.pushBytesMax) bytes beside its targets")
+        }
+        let whole = try push(request.message, id: ids.next(), targets: request.targets, limits: limits)
+        if whole.isDurable {
+            let targets = min(request.targets.count, jobs.stepTargets(ratePerSecond: request.ratePerSecond))
+            try PushJSON.checkDurableBytes(whole, targets: targets, limits: limits)
+        }
         return request
     }
 

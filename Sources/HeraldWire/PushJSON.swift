@@ -112,13 +112,13 @@ public enum PushJSON {
             deadline: deadline,
             isDurable: isDurable
         )
-        if isDurable { try checkDurable(push, isQueued: isQueued, limits: limits) }
+        if isDurable { try checkDurable(push, limits: limits) }
         return (push, isQueued)
     }
 
     /// A message that is kept is shown later to whoever follows the inbox, so nobody can be excluded from it, and
     /// a single connection has no inbox.
-    private static func checkDurable(_ push: Push, isQueued: Bool, limits: Limits) throws(WireError) {
+    private static func checkDurable(_ push: Push, limits: Limits) throws(WireError) {
         for target in push.targets {
             switch target {
             case .user, .room: break
@@ -131,10 +131,12 @@ public enum PushJSON {
         guard push.exclude.isEmpty else {
             throw WireError(.conflictingFields, field: "exclude", "cannot stand beside durable")
         }
-        guard !isQueued else {
-            throw WireError(.conflictingFields, field: "durable", "cannot stand beside \"mode\": \"queued\"")
-        }
-        let bytes = (push.message.payload?.bytes.count ?? 0) * push.targets.count
+        try checkDurableBytes(push, targets: push.targets.count, limits: limits)
+    }
+
+    /// - Parameter targets: how many inboxes it goes into at once.
+    static func checkDurableBytes(_ push: Push, targets: Int, limits: Limits) throws(WireError) {
+        let bytes = (push.message.payload?.bytes.count ?? 0) * targets
         guard bytes <= limits.durableBytesMax else {
             throw WireError(
                 .tooLarge,

@@ -103,7 +103,11 @@ import Testing
             try await herald.route(users: targets)
             let users = (0..<targets).map { "\"u\($0)\"" }.joined(separator: ",")
             let body = herald.folder.appending(path: "body.json")
-            try #"{"users":[\#(users)],"rate":10000}"#.write(to: body, atomically: true, encoding: .utf8)
+            try #"{"users":[\#(users)],"rate":10000,"durable":true,"event":"kept"}"#.write(
+                to: body,
+                atomically: true,
+                encoding: .utf8
+            )
             let job = try await herald.queue("@\(body.path)")
             let frozen = herald.worker("job-a")
             try await frozen.start()
@@ -122,6 +126,10 @@ import Testing
             #expect(end.targetsDone == targets && end.verdicts == ["routed": targets])
             #expect(end.worker == "job-b" && frozen.isRunning)
             #expect(published.targets == targets && published.shown == targets)
+            for user in [0, 999, 1500, 1999, 5000, 19_999] {
+                let inbox = try await herald.curl("GET", "/v1/users/u\(user)/inbox").body
+                #expect(inbox.components(separatedBy: "kept").count == 2, "kept once: \(inbox)")
+            }
             #expect(published.deliveries - targets <= 500, "at most the step that it was about to publish")
             frozen.kill()
             other.kill()

@@ -91,12 +91,13 @@ struct MortalQueue: JobQueue {
 
 /// What went out, as the clients of all targets together see it.
 final class Clients: Sendable {
-    private let state = Mutex((shown: [Target: Int](), seen: Set<String>(), raw: 0, pushes: 0))
+    private let state = Mutex((shown: [Target: Int](), seen: Set<String>(), raw: 0, pushes: 0, certain: 0))
 
     /// A client shows a push whose id it has not seen.
     func take(_ push: Push) {
         state.withLock { state in
             state.pushes += 1
+            if !push.isRepeat { state.certain += 1 }
             for target in push.targets {
                 state.raw += 1
                 if state.seen.insert("\(push.id) \(target)").inserted { state.shown[target, default: 0] += 1 }
@@ -108,6 +109,8 @@ final class Clients: Sendable {
     var shown: [Target: Int] { state.withLock { $0.shown } }
     /// Deliveries, repeated ones counted too.
     var raw: Int { state.withLock { $0.raw } }
+    /// Pushes that claimed to be no repeats, which no worker can know.
+    var certain: Int { state.withLock { $0.certain } }
     var pushes: Int { state.withLock { $0.pushes } }
 }
 

@@ -55,6 +55,7 @@ struct JobWorkerTests {
             #expect(fresh.clients.shown.count == 12)
             #expect(fresh.clients.shown.values.allSatisfy { $0 == 1 })
             #expect(fresh.clients.raw <= 16, "no more than one step is repeated")
+            #expect(fresh.clients.certain == 0)
             if !died { break }
         }
         // Once after the claim, and before and after each of three steps' sending and saving.

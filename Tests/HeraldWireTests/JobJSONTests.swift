@@ -57,12 +57,25 @@ struct JobJSONTests {
         #expect(try decode(#"{"users":["a"],"keys":["a/phone"],"rooms":["news"]}"#).targets.count == 3)
     }
 
+    @Test func `what is not a target is bounded as in a push`() throws {
+        func body(_ targets: Int, data: Int, _ more: String = "") -> String {
+            let names = (0..<targets).map { "\"u\($0)\"" }.joined(separator: ",")
+            return #"{"users":[\#(names)],"data":"\#(String(repeating: "x", count: data))"\#(more)}"#
+        }
+        #expect(try decode(body(9, data: 250_000)).targets.count == 9)
+        #expect(throws: WireError.self) { try decode(body(9, data: 270_000)) }
+        // Kept in the inboxes of one step at once.
+        #expect(try decode(body(2000, data: 30_000, #","durable":true"#)).targets.count == 2000)
+        #expect(throws: WireError.self) { try decode(body(2000, data: 40_000, #","durable":true"#)) }
+        #expect(try decode(body(2000, data: 40_000, #","durable":true,"rate":400"#)).targets.count == 2000)
+    }
+
     static let wrong: [(String, WireError.Code, String)] = [
         (#"{"users":["a"],"nonsense":1}"#, .unknownField, "nonsense"),
         (#"{"users":["a"],"no\"nsense":1}"#, .unknownField, "no\"nsense"),
         (#"{"users":["a"],"event":7}"#, .wrongType, "event"),
         (#"{"users":["a"],"mode":"direct"}"#, .unsupported, "mode"),
-        (#"{"users":["a"],"durable":true}"#, .unsupported, "durable"),
+        (#"{"keys":["a/b"],"durable":true}"#, .notDurable, "keys"),
         (#"{"users":["a"],"rate":0}"#, .outOfRange, "rate"),
         (#"{"users":["a"],"deliver_at":"tomorrow"}"#, .wrongType, "deliver_at"),
         (#"{"users":["a"],"deliver_at":-1}"#, .outOfRange, "deliver_at"),

@@ -16,6 +16,7 @@ public struct JobProcess<Table: RouteTable, Channel: Bus>: Service {
     private let configuration: JobProcessConfiguration
     private let table: Table
     private let bus: Channel
+    private let inbox: (any Inbox)?
     private let queue: any JobQueue
     private let loops: any EventLoopGroup
     private let logger: Logger
@@ -25,6 +26,7 @@ public struct JobProcess<Table: RouteTable, Channel: Bus>: Service {
     ///   - configuration: where to listen, and the limits.
     ///   - routes: where targets are looked up.
     ///   - bus: what carries envelopes to the nodes.
+    ///   - inbox: where durable pushes are kept; nil: jobs that are durable fail.
     ///   - queue: where the jobs are.
     ///   - loops: what the sockets are read on, and the pipeline runs on. Not shut down by this.
     ///   - logger: for starts, stops and changes.
@@ -34,6 +36,7 @@ public struct JobProcess<Table: RouteTable, Channel: Bus>: Service {
         configuration: JobProcessConfiguration,
         routes: Table,
         bus: Channel,
+        inbox: (any Inbox)? = nil,
         queue: any JobQueue,
         loops: any EventLoopGroup = MultiThreadedEventLoopGroup.singleton,
         logger: Logger,
@@ -45,6 +48,7 @@ public struct JobProcess<Table: RouteTable, Channel: Bus>: Service {
         self.configuration = configuration
         self.table = routes
         self.bus = bus
+        self.inbox = inbox
         self.queue = queue
         self.loops = loops
         self.logger = logger
@@ -59,6 +63,7 @@ public struct JobProcess<Table: RouteTable, Channel: Bus>: Service {
         let pipeline = PushPipeline(
             table: table,
             bus: bus,
+            inbox: inbox,
             sender: configuration.name,
             limits: configuration.limits,
             clock: clock,

@@ -213,7 +213,7 @@ public final class JobWorker<Time: Clock>: Service where Time.Duration == Durati
         of claim: JobClaim,
         _ machine: inout JobRunStateMachine
     ) async -> JobRunStateMachine.Command {
-        let push: Push
+        var push: Push
         do throws(WireError) {
             push = try JobJSON.push(
                 claim.message,
@@ -224,6 +224,9 @@ public final class JobWorker<Time: Clock>: Service where Time.Duration == Durati
         } catch {
             return machine.unreadable(error.message)
         }
+        // Another worker may have carried it out, before this one had it or while this one was frozen: so inboxes
+        // are looked into before a durable step is kept.
+        push.isRepeat = true
         let result = await withTaskGroup(of: Void.self) { group in
             group.addTask { await self.renew(claim) }
             defer { group.cancelAll() }

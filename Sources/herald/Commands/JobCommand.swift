@@ -44,6 +44,7 @@ struct JobCommand: AsyncParsableCommand {
                 configuration: configuration(settings),
                 routes: settings.routeTable(link, logger: logger),
                 bus: bus,
+                inbox: settings.inboxes(link),
                 queue: settings.jobQueue(link),
                 logger: logger
             ) { port in
