@@ -134,7 +134,11 @@ public enum PushJSON {
         try checkDurableBytes(push, targets: push.targets.count, limits: limits)
     }
 
-    /// - Parameter targets: how many inboxes it goes into at once.
+    /// - Parameters:
+    ///   - push: a durable one.
+    ///   - targets: how many inboxes it goes into at once.
+    ///   - limits: bounds of a push.
+    /// - Throws: `too_large`.
     static func checkDurableBytes(_ push: Push, targets: Int, limits: Limits) throws(WireError) {
         let bytes = (push.message.payload?.bytes.count ?? 0) * targets
         guard bytes <= limits.durableBytesMax else {
