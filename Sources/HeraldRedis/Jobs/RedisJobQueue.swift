@@ -13,8 +13,8 @@
 //
 // Workers ask (`claim`) instead of blocking in XREADGROUP: a blocking read needs a connection of its own for each
 // worker, hands out an entry before it is fenced, and wakes for neither a lapsed claim nor a due time. Asking all
-// eight partitions is one turn on the wire; ten times a second it takes 3 ms of Redis 7.0's CPU, housekeeping included.
-// A push that is queued alone costs 140 µs of it, from its arrival to its end.
+// eight partitions is one turn on the wire: an idle worker, asking ten times a second, costs Redis 7.0 3 ms of CPU a
+// second. A push that is queued alone costs it 140 µs from its arrival to its end.
 //
 // A job's targets are written before the job, in pieces that each take Redis about a millisecond, under a key that
 // expires; the last script makes the job of it. A writer that dies half-way leaves nothing for long.
