@@ -7,6 +7,7 @@ import Logging
 import NIOCore
 import NIOPosix
 import ServiceLifecycle
+import UnixSignals
 
 struct CloudCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
@@ -65,6 +66,7 @@ struct CloudCommand: AsyncParsableCommand {
             )
             var services: [any Service] = [link, leaseLink]
             if let reaper { services.append(reaper) }
+            services.append(CertificateReload(node: node, logger: logger))
             try await Serving.run(services + [node], logger: logger)
         } catch let error as CloudNodeError {
             throw Failure(
@@ -94,6 +96,25 @@ struct CloudCommand: AsyncParsableCommand {
         configuration.socketLimits = settings.sockets
         configuration.bindPatience = cloud.bindPatience
         configuration.drainDuration = cloud.drainDuration
+        try cloud.setEdge(of: &configuration)
         return configuration
+    }
+}
+
+/// SIGHUP: the certificate is read anew.
+private struct CertificateReload<Routes: RouteTable, LeaseRoutes: RouteTable, Channel: Bus>: Service {
+    let node: CloudNode<Routes, LeaseRoutes, Channel>
+    let logger: Logger
+
+    func run() async throws {
+        let signals = await UnixSignalsSequence(trapping: .sighup)
+        for await _ in signals.cancelOnGracefulShutdown() {
+            do throws(SocketEngineError) {
+                try node.reloadCertificate()
+                logger.notice("the certificate was read anew")
+            } catch {
+                logger.error("the certificate stays as it was", metadata: ["reason": "\(error)"])
+            }
+        }
     }
 }

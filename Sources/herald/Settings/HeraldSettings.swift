@@ -58,5 +58,10 @@ struct HeraldSettings: Sendable {
         var allowedOrigins: [String] = []
         var bindPatience: Duration = .seconds(5)
         var drainDuration: Duration = .seconds(10)
+        var tlsCertificateFile: String?
+        var tlsKeyFile: String?
+        var compression = false
+        var proxyProtocolPeers: [String] = []
+        var forwardedForPeers: [String] = []
     }
 }
