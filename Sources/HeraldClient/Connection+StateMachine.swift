@@ -51,6 +51,8 @@ struct ConnectionStateMachine<Waiter>: ~Copyable {
             case .connected:
                 let error = ClientError(.unexpectedAnswer, "the node said connected twice")
                 return .violation(waiters: requests.values.map(\.waiter), error)
+            // This client does not follow its inbox.
+            case .reset: return .ignore
             case .ok(nil), .pong(nil), nil: return .ignore
             }
         }
@@ -166,6 +168,26 @@ struct ConnectionStateMachine<Waiter>: ~Copyable {
         case .ended:
             self = Self(.ended)
             return .refuse(waiter, ClientError(.closed, "the connection is closed"))
+        }
+    }
+
+    /// Whether something that nobody answers may be said now.
+    ///
+    /// - Returns: the frame; nil while not live: it would reach nobody who cares.
+    mutating func told(_ body: ClientFrame.Body) -> ClientFrame? {
+        switch consume state {
+        case .live(let live):
+            self = Self(.live(live))
+            return ClientFrame(body)
+        case .introducing(let rooms):
+            self = Self(.introducing(rooms: rooms))
+            return nil
+        case .closing(let cause, let rooms):
+            self = Self(.closing(cause, rooms: rooms))
+            return nil
+        case .ended:
+            self = Self(.ended)
+            return nil
         }
     }
 

@@ -148,6 +148,11 @@ final class ConnectionHandler: ChannelDuplexHandler {
         }
     }
 
+    /// Says something that nobody answers.
+    func tell(_ body: ClientFrame.Body) {
+        if let frame = machine.told(body) { send(frame) }
+    }
+
     func close(_ cause: ConnectionEnd.Cause) {
         perform(machine.closeAsked(cause), thenClose: false)
     }

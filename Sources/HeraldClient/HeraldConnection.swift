@@ -86,6 +86,14 @@ public struct HeraldConnection: Sendable {
     /// Leaves a room; returns when the node has done it.
     public func leave(_ room: RoomID) async throws(ClientError) { try await request(.leave(room)) }
 
+    /// Tells the backend that this client has a push, where `ReceivedPush.wantsAck` says that it waits for that.
+    ///
+    /// Nothing is waited for: when the connection breaks meanwhile, the backend hears nothing and says so.
+    public func acknowledge(_ push: PushID) {
+        let handler = handler
+        channel.eventLoop.execute { handler.value.tell(.ack(push)) }
+    }
+
     /// Asks the node for a sign of life.
     ///
     /// - Returns: how long the answer took.

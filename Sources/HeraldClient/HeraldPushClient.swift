@@ -60,6 +60,22 @@ public final class HeraldPushClient: Sendable {
         }
     }
 
+    /// Asks what became of a push, step by step.
+    ///
+    /// - Throws: `refused` with the server's code `unknown_push` when this logic process did not take the push, or
+    ///   does not remember it any more.
+    public func story(of push: PushID) async throws(ClientError) -> PushStory {
+        let answer = try await send(
+            .GET,
+            "/v1/pushes/\(Query.encoded(push.description))",
+            body: nil,
+            what: "logic tells nothing of \(push)"
+        )
+        do { return try PushStoryJSON.decode(answer.body) } catch {
+            throw ClientError(.unexpectedAnswer, "what became of the push cannot be read: \(error)")
+        }
+    }
+
     /// Asks for a page such as `/readyz`, whatever its status.
     public func get(_ path: String) async throws(ClientError) -> HTTPAnswer {
         let (head, body) = try await exchange(.GET, path, body: nil)

@@ -3,7 +3,8 @@ public import NIOCore
 public import NIOPosix
 
 /// A connection that comes back: after every end that invites back it pauses (`BackOff`) and connects again, in
-/// the rooms in which it was, and drops pushes that it has seen before.
+/// the rooms in which it was, and drops pushes that it has seen before. A push whose sender waits for it is
+/// acknowledged once `receive` has returned from it; a repeat of it again, without being shown.
 ///
 /// ```swift
 /// try await PersistentConnection(configuration).run { event in
@@ -51,7 +52,8 @@ public struct PersistentConnection: Sendable {
 
     /// Stays connected until an end that does not invite back, until `receive` throws, or until cancelled.
     ///
-    /// - Parameter receive: called for each event in order; while it works, nothing is read.
+    /// - Parameter receive: called for each event in order; while it works, nothing is read. A push that it throws
+    ///   on is not acknowledged.
     /// - Returns: the end that did not invite back.
     /// - Throws: what `receive` throws; a `ClientError` that says not to try again; `CancellationError`.
     public func run(_ receive: (Event) async throws -> Void) async throws -> ConnectionEnd {
@@ -93,6 +95,7 @@ public struct PersistentConnection: Sendable {
                 switch event {
                 case .push(let push):
                     if recent.remember(push.id) { try await receive(.push(push)) }
+                    if push.wantsAck { connection.acknowledge(push.id) }
                     // What `receive` threw at comes again.
                     if resume != nil, push.room == nil, let position = push.position {
                         resume = .after(position)

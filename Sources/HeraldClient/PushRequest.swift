@@ -8,11 +8,29 @@ public struct PushRequest: Sendable, Equatable {
     public var message: Message
     /// Connections that shall not get it.
     public var exclude: [UserKey]
+    /// How far it is followed before it is answered.
+    public var confirm: ConfirmLevel
+    /// How long after its acceptance it is answered at the latest, 1 ms to `Limits.confirmDeadlineMax`; nil: logic
+    /// decides. `ClientLimits.requestTimeout` has to be longer.
+    public var deadline: Duration?
+    /// Makes a repeat of the same request within five minutes one push with one answer, whichever logic process
+    /// gets it: so an answer that was lost may be asked for again.
+    public var idempotencyKey: IdempotencyKey?
 
-    public init(to targets: [Target], _ message: Message, exclude: [UserKey] = []) {
+    public init(
+        to targets: [Target],
+        _ message: Message,
+        exclude: [UserKey] = [],
+        confirm: ConfirmLevel = .routed,
+        deadline: Duration? = nil,
+        idempotencyKey: IdempotencyKey? = nil
+    ) {
         self.targets = targets
         self.message = message
         self.exclude = exclude
+        self.confirm = confirm
+        self.deadline = deadline
+        self.idempotencyKey = idempotencyKey
     }
 
     func encoded() -> [UInt8] {
@@ -44,6 +62,9 @@ public struct PushRequest: Sendable, Equatable {
             case nil: break
             }
             Self.write("exclude", exclude.map(\.description), to: &writer)
+            if confirm != .routed { writer.member("confirm", confirm.rawValue) }
+            if let deadline { writer.member("deadline_ms", max(1, deadline.wholeMilliseconds)) }
+            if let idempotencyKey { writer.member("idempotency_key", idempotencyKey.description) }
         }
         return writer.bytes
     }
@@ -89,39 +110,9 @@ extension PushAnswer {
     }
 
     private static func verdict(_ reader: inout JSONReader) throws(WireError) -> TargetVerdict {
-        var target: Target?
-        var verdict: Verdict?
-        var nodes: [NodeID] = []
-        var missed: [NodeID] = []
-        try reader.object { reader, name throws(WireError) in
-            switch name {
-            case "user": target = .user(try identifier(&reader, UserID.init))
-            case "key": target = .key(try identifier(&reader, UserKey.init))
-            case "room": target = .room(try identifier(&reader, RoomID.init))
-            case "all": if try reader.bool() { target = .everyone }
-            case "verdict": verdict = try known(reader.string())
-            case "nodes": nodes = try self.nodes(&reader)
-            case "missed": missed = try self.nodes(&reader)
-            default: _ = try reader.raw()
-            }
-        }
-        guard let target, let verdict else { throw WireError(.missingField, "lacks a target or a verdict") }
-        return TargetVerdict(target: target, verdict: verdict, nodes: nodes, missed: missed)
-    }
-
-    private static func nodes(_ reader: inout JSONReader) throws(WireError) -> [NodeID] {
-        var nodes: [NodeID] = []
-        try reader.array(max: 100_000) { reader throws(WireError) in
-            nodes.append(try identifier(&reader, NodeID.init))
-        }
-        return nodes
-    }
-
-    private static func known(_ text: String) throws(WireError) -> Verdict {
-        for verdict in [Verdict.routed, .offline, .unreachable] where verdict.description == text {
-            return verdict
-        }
-        throw WireError(.unsupported, "is a verdict that this client does not know")
+        var fields = VerdictFields()
+        try reader.object { reader, name throws(WireError) in try fields.read(name, from: &reader) }
+        return try fields.verdict
     }
 
     private static func identifier<ID>(

@@ -30,16 +30,22 @@ public struct FanOut: Sendable {
     /// - Parameters:
     ///   - pushes: in the order in which they were accepted.
     ///   - found: the answer to `lookup(for:)` of the same pushes.
-    public init(_ pushes: [Push], found: LookupAnswer) {
+    ///   - query: what a push's deliveries ask, by its place among the pushes; the same on each node.
+    public init(
+        _ pushes: [Push],
+        found: LookupAnswer,
+        query: (Int) -> ReceiptQuery? = { _ in nil }
+    ) {
         var cursor = Cursor(found: found)
         answersByPush.reserveCapacity(pushes.count)
-        for push in pushes {
+        for (place, push) in pushes.enumerated() {
+            let query = query(place)
             var verdicts: [TargetVerdict] = []
             verdicts.reserveCapacity(push.targets.count)
             var deliveryIndex: [NodeID: Int] = [:]
             for target in push.targets {
                 let nodes = cursor.nodes(of: target)
-                for node in nodes { add(target, of: push, to: node, &deliveryIndex) }
+                for node in nodes { add(target, of: push, to: node, query, &deliveryIndex) }
                 verdicts.append(
                     TargetVerdict(target: target, verdict: nodes.isEmpty ? .offline : .routed, nodes: nodes)
                 )
@@ -72,6 +78,7 @@ public struct FanOut: Sendable {
         _ target: Target,
         of push: Push,
         to node: NodeID,
+        _ query: ReceiptQuery?,
         _ deliveryIndex: inout [NodeID: Int]
     ) {
         let batch: Int
@@ -94,7 +101,8 @@ public struct FanOut: Sendable {
                     message: push.message,
                     targets: [target],
                     positions: isKept ? [push.positions[target]] : [],
-                    exclude: Array(push.exclude)
+                    exclude: Array(push.exclude),
+                    query: query
                 )
             )
         }

@@ -152,6 +152,16 @@ public struct PushID: Hashable, Sendable, CustomStringConvertible {
     init(unchecked text: String) { description = text }
 }
 
+/// The caller's name for one request, so that a repeat of it is known: 1 to 128 bytes, the same rule as `UserID`.
+public struct IdempotencyKey: Hashable, Sendable, CustomStringConvertible {
+    public let description: String
+
+    public init(_ text: String) throws(InvalidIdentifier) {
+        try IdentifierRule.check(text, kind: "idempotency")
+        description = text
+    }
+}
+
 /// Hands out push ids: eight random characters for the process, then a counter.
 ///
 /// Fifteen bytes or fewer up to 2^35 pushes, so that a `String` holds one without allocating.

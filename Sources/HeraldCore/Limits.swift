@@ -49,6 +49,18 @@ public struct Limits: Sendable, Equatable {
     /// Frames of one node whose writing or acknowledgement is awaited: 100,000 of about 100 bytes are 10 MB. What
     /// comes beyond is delivered and told as not followed any further.
     public var receiptsAwaitedMax = 100_000
+    /// How long a push that asks for `routed` is looked up again when a node did not listen, unless it names a
+    /// deadline: a node that lost its subscription has it back after some 100 ms, and 25, 50, 100 and 200 ms of
+    /// pauses fit.
+    public var routedSearchMax: Duration = .milliseconds(400)
+    /// How long a request with an idempotency key, and its answer, are remembered in Redis: about 600 bytes each
+    /// with one target.
+    public var idempotencyMemory: Duration = .seconds(300)
+    /// Pushes that one logic process can tell the story of, and their memory: at 200 a second the last five
+    /// minutes, at 5,000 a second the last 13 s. 600 bytes each with one target, and its payload for the 3 s in
+    /// which it may have to be sent on: 15,000 payloads of 300 bytes at 5,000 a second are 4.5 MB.
+    public var pushesRememberedMax = 65_536
+    public var pushesRememberedBytesMax = 48 * 1024 * 1024
 
     public init() {}
     public static let standard = Limits()

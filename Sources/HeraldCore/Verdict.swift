@@ -24,6 +24,14 @@ public struct Verdict: Hashable, Sendable, CustomStringConvertible {
     public static let dropped = Self(value: .dropped)
 
     public var description: String { value.rawValue }
+
+    /// Reads what `description` says; nil for anything else.
+    public init?(_ text: String) {
+        guard let value = Value(rawValue: text) else { return nil }
+        self.init(value: value)
+    }
+
+    private init(value: Value) { self.value = value }
 }
 
 /// A target's verdict, and the nodes it rests on.

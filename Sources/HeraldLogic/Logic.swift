@@ -19,6 +19,7 @@ public struct Logic<Table: RouteTable, Channel: Bus, Time: Clock>: Service where
     private let clock: Time
     private let loops: any EventLoopGroup
     private let jobs: (any JobQueue)?
+    private let once: (any OnceTable)?
     private let webhooks: (@Sendable () -> WebhookCounters)?
     private let logger: Logger
     private let onListening: @Sendable (Int) async -> Void
@@ -32,6 +33,7 @@ public struct Logic<Table: RouteTable, Channel: Bus, Time: Clock>: Service where
     ///     second with the fewest switches between threads (see `LoopExecutor`), and fewer still when the table
     ///     and the bus live on it too. Not shut down by this.
     ///   - jobs: where queued pushes go; nil for no jobs.
+    ///   - once: what remembers requests with an idempotency key; nil refuses them.
     ///   - webhooks: what the process's webhook dispatcher has done, for `/metrics`; nil when there is none.
     ///   - logger: for starts, stops and changes; never a message.
     ///   - onListening: called once with the port, when requests are taken.
@@ -43,6 +45,7 @@ public struct Logic<Table: RouteTable, Channel: Bus, Time: Clock>: Service where
         inbox: (any Inbox)? = nil,
         loops: any EventLoopGroup = MultiThreadedEventLoopGroup.singleton,
         jobs: (any JobQueue)? = nil,
+        once: (any OnceTable)? = nil,
         webhooks: (@Sendable () -> WebhookCounters)? = nil,
         logger: Logger,
         onListening: @escaping @Sendable (_ port: Int) async -> Void = { _ in }
@@ -55,6 +58,7 @@ public struct Logic<Table: RouteTable, Channel: Bus, Time: Clock>: Service where
             clock: ContinuousClock(),
             loops: loops,
             jobs: jobs,
+            once: once,
             webhooks: webhooks,
             logger: logger,
             onListening: onListening
@@ -69,6 +73,7 @@ public struct Logic<Table: RouteTable, Channel: Bus, Time: Clock>: Service where
     ///   - clock: what deadlines and durations are measured with.
     ///   - loops: what the sockets are read on, and the pipeline runs on.
     ///   - jobs: where queued pushes go; nil for no jobs.
+    ///   - once: what remembers requests with an idempotency key; nil refuses them.
     ///   - webhooks: what the process's webhook dispatcher has done, for `/metrics`; nil when there is none.
     ///   - logger: for starts, stops and changes; never a message.
     ///   - onListening: called once with the port, when requests are taken.
@@ -81,6 +86,7 @@ public struct Logic<Table: RouteTable, Channel: Bus, Time: Clock>: Service where
         clock: Time,
         loops: any EventLoopGroup = MultiThreadedEventLoopGroup.singleton,
         jobs: (any JobQueue)? = nil,
+        once: (any OnceTable)? = nil,
         webhooks: (@Sendable () -> WebhookCounters)? = nil,
         logger: Logger,
         onListening: @escaping @Sendable (_ port: Int) async -> Void = { _ in }
@@ -95,6 +101,7 @@ public struct Logic<Table: RouteTable, Channel: Bus, Time: Clock>: Service where
         self.clock = clock
         self.loops = loops
         self.jobs = jobs
+        self.once = once
         self.webhooks = webhooks
         self.logger = logger
         self.onListening = onListening
@@ -158,6 +165,7 @@ public struct Logic<Table: RouteTable, Channel: Bus, Time: Clock>: Service where
             pipeline: pipeline,
             limits: configuration.limits,
             intake: jobs?.intake,
+            once: once.map { PushOnce(table: $0, limits: configuration.limits, clock: clock) },
             random: .random(in: 0...(.max))
         )
         let routes = RouteController(table: table, bus: bus, sender: configuration.name)
@@ -172,9 +180,10 @@ public struct Logic<Table: RouteTable, Channel: Bus, Time: Clock>: Service where
                 return metrics.text + (jobWatch.map { JobMetricsText(queue: $0.counts).text } ?? "")
             }
         )
+        let stories = PushStoryController(process: pipeline.sender) { pipeline.story(of: $0) }
         let inboxes = inbox.map { InboxController(inbox: $0, limits: configuration.limits) }
-        return pushes.endpoints + routes.endpoints + presence.endpoints + nodes.endpoints
-            + (inboxes?.endpoints ?? []) + (jobs?.endpoints ?? []) + service.endpoints
+        return pushes.endpoints + stories.endpoints + routes.endpoints + presence.endpoints
+            + nodes.endpoints + (inboxes?.endpoints ?? []) + (jobs?.endpoints ?? []) + service.endpoints
     }
 
     private func server(_ api: LogicAPI, _ requests: RequestCounters) -> Application<LogicAPI> {

@@ -15,6 +15,9 @@ struct PipelineCounters: Sendable, Equatable {
     var targetsStored = 0
     var targetsOffline = 0
     var targetsUnreachable = 0
+    var targetsWritten = 0
+    var targetsAcked = 0
+    var targetsDropped = 0
 
     var turns = 0
     /// Pushes over all turns: divided by `turns`, how many share a look-up.
@@ -23,8 +26,10 @@ struct PipelineCounters: Sendable, Equatable {
     var envelopes = 0
     /// Those of them whose channel had no subscriber.
     var envelopesMissed = 0
-    /// Pushes that were looked up a second time because a node did not take them.
+    /// Look-ups of single pushes again, because a node did not take them or did not have the target.
     var retried = 0
+    /// What became of those that were out.
+    var follow = FollowCounters()
 
     /// Messages that an inbox did not take, or turns of them that nobody knows of.
     var appendsFailed = 0
@@ -46,6 +51,9 @@ struct PipelineCounters: Sendable, Equatable {
                 case .stored: targetsStored += 1
                 case .offline: targetsOffline += 1
                 case .unreachable: targetsUnreachable += 1
+                case .written: targetsWritten += 1
+                case .acked: targetsAcked += 1
+                case .dropped: targetsDropped += 1
                 default: break
                 }
             }

@@ -11,33 +11,38 @@ import Synchronization
 /// a thousand that come at once share two round trips.
 ///
 /// Turns are looked up one after the other and sent one after the other, and the sending of one overlaps with the
-/// look-up of the next. A turn is sent only when the one before it is through, its second try included: so pushes
-/// reach a session in the order in which they were accepted. Two lanes of turns would be faster only where
-/// Redis's answer takes longer than the work of a turn, and would have to give up that order.
+/// look-up of the next. A turn is sent only when the one before it is through: so pushes reach a session in the
+/// order in which they were accepted. Two lanes of turns would be faster only where Redis's answer takes longer
+/// than the work of a turn, and would have to give up that order.
 ///
-/// What each push is told, and when, is decided in `PushQueue`; which nodes get what, in `FanOut`.
+/// Who waits for its turn, and what a push is told that gets no verdicts, is decided in `PushQueue`; which nodes get
+/// what, in `FanOut`; what became of it, and whom it has to follow, in `PushFollow`.
 public final class PushPipeline<Table: RouteTable, Channel: Bus, Time: Clock>: Service
 where Time.Duration == Duration {
-    private let table: Table
-    private let bus: Channel
+    let table: Table
+    let bus: Channel
     let inbox: (any Inbox)?
-    private let sender: String
-    private let deadline: Duration
-    private let clock: Time
-    private let began: Time.Instant
-    private let executor: (any TaskExecutor)?
+    /// This process among all that send, so that replies find it.
+    let sender: String
+    let clock: Time
     let logger: Logger
     let queue: Mutex<PushQueue>
+    let follow: Mutex<PushFollow>
     let inboxTrouble = Mutex<InboxError?>(nil)
+    private let deadline: Duration
+    private let began: Time.Instant
+    private let executor: (any TaskExecutor)?
     private let wakeUps: AsyncStream<Void>
     private let wakeUp: AsyncStream<Void>.Continuation
+    private let alarm: Alarm<Time>
 
     /// - Parameters:
     ///   - table: answers each call within a time limit of its own.
     ///   - bus: answers each call within a time limit of its own.
     ///   - inbox: where durable pushes are kept; nil: they are refused.
-    ///   - sender: this process's name, as envelopes carry it.
-    ///   - limits: how many pushes may wait, and how long.
+    ///   - sender: this process's name. In envelopes it has a random end, so that two processes of one name do not
+    ///     get each other's replies.
+    ///   - limits: how many pushes may wait, and how long; what is remembered of them.
     ///   - clock: what deadlines and durations are measured with.
     ///   - executor: where its tasks run; nil for Swift's own pool.
     ///   - logger: for what only the operator can mend.
@@ -51,13 +56,19 @@ where Time.Duration == Duration {
         executor: (any TaskExecutor)? = nil,
         logger: Logger
     ) {
-        let bounds = PushQueue.Bounds(waitingMax: limits.pushesWaitingMax, deadline: limits.pushDeadline)
+        var following = PushFollow.Bounds()
+        following.heldMax = limits.pushesWaitingMax
+        following.rememberedMax = limits.pushesRememberedMax
+        following.rememberedBytesMax = limits.pushesRememberedBytesMax
+        following.deadline = limits.pushDeadline
+        following.search = limits.routedSearchMax
         self.init(
             table: table,
             bus: bus,
             inbox: inbox,
-            sender: sender,
-            bounds: bounds,
+            sender: "\(sender)-\(String(UInt32.random(in: 0...(.max)), radix: 36))",
+            bounds: PushQueue.Bounds(waitingMax: limits.pushesWaitingMax, deadline: limits.pushDeadline),
+            following: following,
             clock: clock,
             executor: executor,
             logger: logger
@@ -70,6 +81,8 @@ where Time.Duration == Duration {
         inbox: (any Inbox)? = nil,
         sender: String,
         bounds: PushQueue.Bounds,
+        following: PushFollow.Bounds = PushFollow.Bounds(),
+        random: UInt64 = .random(in: 0...(.max)),
         clock: Time,
         executor: (any TaskExecutor)? = nil,
         logger: Logger
@@ -84,6 +97,8 @@ where Time.Duration == Duration {
         self.executor = executor
         self.logger = logger
         self.queue = Mutex(PushQueue(bounds))
+        self.follow = Mutex(PushFollow(following, random: random))
+        self.alarm = Alarm(clock)
         (wakeUps, wakeUp) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
     }
 
@@ -120,6 +135,7 @@ where Time.Duration == Duration {
         switch queue.withLock({ $0.submit(push, at: now, caller) }) {
         case .accepted(let ticket, let wakes):
             if wakes { wakeUp.yield() }
+            if let deadline = push.deadline { alarm.move(to: began.advanced(by: now + deadline)) }
             return ticket
         case .refused(let refusal):
             caller(.failure(refusal))
@@ -129,12 +145,26 @@ where Time.Duration == Duration {
 
     /// Takes a push back whose caller went away. If it is being sent already, it goes out all the same.
     func cancel(_ ticket: PushTicket) {
-        tell(queue.withLock { $0.cancel(ticket, at: now) }.map { [$0] } ?? [])
+        if let settled = queue.withLock({ $0.cancel(ticket, at: now) }) {
+            tell([settled])
+        } else if let push = follow.withLock({ $0.cancel(ticket, at: now) }) {
+            queue.withLock { $0.refused(push, .callerGone, at: now) }
+            push.caller(.failure(.callerGone))
+            wake()
+        }
     }
 
     /// What it has done, and how many pushes wait now.
     var counters: (done: PipelineCounters, waiting: Int) {
-        queue.withLock { ($0.counters, $0.depth) }
+        let followed = follow.withLock { $0.counters }
+        var (done, waiting) = queue.withLock { ($0.counters, $0.depth) }
+        done.follow = followed
+        return (done, waiting)
+    }
+
+    /// What became of a push that this process sent; nil when it does not know, or not any more.
+    func story(of id: PushID) -> PushStory? {
+        follow.withLock { $0.story(of: id, process: sender, at: now) }
     }
 
     // MARK: Running
@@ -145,7 +175,8 @@ where Time.Duration == Duration {
         await withGracefulShutdownHandler {
             await withTaskExecutorPreference(executor) {
                 await withTaskGroup(of: Void.self) { group in
-                    group.addTask { await self.expireLate() }
+                    group.addTask { await self.keepTime() }
+                    group.addTask { await self.hearReplies() }
                     await self.takeTurns()
                     group.cancelAll()
                 }
@@ -154,6 +185,7 @@ where Time.Duration == Duration {
             if self.queue.withLock({ $0.drain() }) { self.wakeUp.yield() }
         }
         tell(queue.withLock { $0.close(at: now) })
+        tell(follow.withLock { $0.close(at: now) })
     }
 
     private func takeTurns() async {
@@ -163,10 +195,11 @@ where Time.Duration == Duration {
             while let taken = await nextTurn(&signals) {
                 guard let turn = await kept(taken) else { continue }
                 do throws(RouteTableError) {
-                    let found = try await lookUp(turn.pushes)
+                    let found = turn.pushes.isEmpty ? LookupAnswer() : try await lookUp(turn.pushes)
                     lastError = nil
+                    let lookedUp = now
                     await sending.next()
-                    sending.addTask { await self.send(turn, found) }
+                    sending.addTask { await self.send(turn, found, lookedUp) }
                 } catch {
                     if error != lastError { note(error) }
                     lastError = error
@@ -178,111 +211,114 @@ where Time.Duration == Duration {
 
     private func nextTurn(_ signals: inout AsyncStream<Void>.Iterator) async -> PushTurn? {
         while !Task.isCancelled {
-            switch queue.withLock({ $0.nextTurn() }) {
+            let (hasSearch, isIdle) = follow.withLock { ($0.hasDueSearch(at: now), $0.isIdle) }
+            switch queue.withLock({ $0.nextTurn(evenEmpty: hasSearch) }) {
             case .turn(let turn): return turn
-            case .finished: return nil
-            case .park: await signals.next(isolation: #isolation)
+            case .finished where isIdle: return nil
+            // Those that are held are answered by their receipts or by their deadlines.
+            case .finished, .park: await signals.next(isolation: #isolation)
             }
         }
         return nil
     }
 
-    private func send(_ turn: PushTurn, _ found: LookupAnswer) async {
-        guard case .send(let settled) = queue.withLock({ $0.beginSending(turn.number, kept: turn.kept) })
-        else { return }
-        let fanOut = FanOut(turn.pushes, found: found)
-        do throws(BusError) {
-            let missed = try await publish(fanOut.batches, without: settled)
-            let answers = fanOut.answers(missed: missed)
-            let again = SecondTry(turn.pushes, answers: answers)
-            answer(turn, again.isNeeded ? again.complete : answers)
-            if again.isNeeded { await send(again, of: turn) }
-        } catch {
-            logger.debug("a publish failed", metadata: ["reason": "\(error.reason)"])
-            fail(turn, .busUnavailable)
-        }
-    }
-
-    /// A second try that fails leaves the verdicts of the first: they are true, and more cannot be said.
-    private func send(_ again: SecondTry, of turn: PushTurn) async {
-        guard case .send(let settled) = queue.withLock({ $0.beginSending(turn.number, kept: turn.kept) })
-        else { return }
-        queue.withLock { $0.counters.retried += again.pushes.count }
-        do {
-            let fanOut = again.fanOut(try await lookUp(again.pushes))
-            let missed = try await publish(fanOut.batches, without: settled)
-            answer(turn, again.answers(fanOut.answers(missed: missed)))
-        } catch {
-            logger.debug("a second try failed", metadata: ["reason": "\(error)"])
-            answer(turn, again.unchanged)
-        }
-    }
-
     private func lookUp(_ pushes: [Push]) async throws(RouteTableError) -> LookupAnswer {
+        try await lookUp(FanOut.lookup(for: pushes))
+    }
+
+    func lookUp(_ lookup: Lookup) async throws(RouteTableError) -> LookupAnswer {
         let start = now
-        let found = try await table.look(up: FanOut.lookup(for: pushes))
+        let found = try await table.look(up: lookup)
         queue.withLock { $0.counters.lookupDuration.add(now - start) }
         return found
     }
 
-    /// - Parameters:
-    ///   - batches: what the nodes are to be sent.
-    ///   - settled: pushes that are not to be sent any more.
-    /// - Returns: the nodes whose channel had no subscriber.
-    /// - Throws: when the bus did not confirm; all or nothing may have gone out.
-    private func publish(
-        _ batches: [NodeBatch],
-        without settled: Set<PushID>
-    ) async throws(BusError) -> Set<NodeID> {
-        var messages: [BusMessage] = []
-        messages.reserveCapacity(batches.count)
-        for batch in batches {
-            var deliveries = batch.deliveries
-            if !settled.isEmpty { deliveries.removeAll { settled.contains($0.push) } }
-            guard !deliveries.isEmpty else { continue }
-            let envelope = Envelope(sender: sender, deliveries: deliveries)
-            messages.append(BusMessage(node: batch.node, bytes: envelope.encoded()))
+    /// Refuses who is late, answers those whose receipts did not come, and starts the look-ups that are due. While
+    /// nobody is here it looks again after one time limit: a push that comes in between is late after that at the
+    /// earliest, so that no push has to wake it unless its deadline is shorter.
+    private func keepTime() async {
+        while !Task.isCancelled {
+            let moments = [queue.withLock { $0.nextDeadline }, follow.withLock { $0.nextMoment() }]
+            let next = moments.compactMap { $0 }.min() ?? now + deadline
+            await alarm.sleep(until: began.advanced(by: next))
+            tell(queue.withLock { $0.expire(at: now) })
+            tell(follow.withLock { $0.expire(at: now) })
+            followed()
         }
-        guard !messages.isEmpty else { return [] }
-        let start = now
-        let subscribers = try await bus.publish(messages)
-        var missed: Set<NodeID> = []
-        for (message, count) in zip(messages, subscribers) where count == 0 {
-            if case .node(let node) = message.address { missed.insert(node) }
-        }
-        queue.withLock { queue in
-            queue.counters.publishDuration.add(now - start)
-            queue.counters.envelopes += messages.count
-            queue.counters.envelopesMissed += missed.count
-        }
-        return missed
     }
 
-    /// Refuses who is late. While nobody is here it looks again after one time limit: a push that comes in
-    /// between is late after that at the earliest, so that no push has to wake it.
-    private func expireLate() async {
+    /// Listens on this process's own channel. What is pushed while that does not work is told truthfully.
+    private func hearReplies() async {
         while !Task.isCancelled {
-            let next = queue.withLock { $0.nextDeadline } ?? now + deadline
-            try? await clock.sleep(until: began.advanced(by: next), tolerance: nil)
-            tell(queue.withLock { $0.expire(at: now) })
+            do {
+                try await bus.listen(to: .sender(sender)) { [weak self] event in self?.heard(event) }
+            } catch is CancellationError {
+                return
+            } catch {
+                logger.error("replies of nodes cannot be heard", metadata: ["reason": "\(error)"])
+            }
+            follow.withLock { $0.hearing(false, at: now) }
+            try? await clock.sleep(until: clock.now.advanced(by: deadline), tolerance: nil)
         }
+    }
+
+    /// On a thread of the bus: a reply is a few receipts, and what they decide is handed over.
+    private func heard(_ event: BusEvent) {
+        switch event {
+        case .subscribed: follow.withLock { $0.hearing(true, at: now) }
+        case .lost(let reason):
+            follow.withLock { $0.hearing(false, at: now) }
+            logger.warning("replies of nodes do not arrive", metadata: ["reason": "\(reason)"])
+        case .gap: break
+        case .messages(let messages):
+            for message in messages {
+                guard let reply = try? Reply(wire: message) else {
+                    follow.withLock { $0.counters.receiptsStrange += 1 }
+                    continue
+                }
+                tell(follow.withLock { $0.received(reply, at: now) })
+            }
+        }
+        followed()
     }
 
     // MARK: Settling
 
     var now: Duration { began.duration(to: clock.now) }
 
-    private func answer(_ turn: PushTurn, _ answers: [PushAnswer?]) {
+    /// Something became due, or somebody was let go: whoever forms turns or keeps the time looks again.
+    func followed() {
+        let (moment, hasSearch, isIdle) = follow.withLock {
+            ($0.nextMoment(), $0.hasDueSearch(at: now), $0.isIdle)
+        }
+        if let moment { alarm.move(to: began.advanced(by: moment)) }
+        if hasSearch || (isIdle && queue.withLock { $0.isDraining }) { wake() }
+    }
+
+    private func wake() {
+        queue.withLock { $0.unpark() }
+        wakeUp.yield()
+    }
+
+    func answer(_ turn: PushTurn, _ answers: [PushAnswer?]) {
         tell(queue.withLock { $0.answer(turn.number, turn.marked(answers), at: now) })
     }
 
-    private func fail(_ turn: PushTurn, _ refusal: PushRefusal) {
+    func fail(_ turn: PushTurn, _ refusal: PushRefusal) {
         tell(queue.withLock { $0.settle(turn.number, turn.results(of: refusal), at: now) })
     }
 
     /// Outside the lock: a caller's code runs here.
     func tell(_ settled: [SettledPush]) {
         for push in settled { push.caller(push.result) }
+    }
+
+    func tell(_ settled: [SettledFollow]) {
+        guard !settled.isEmpty else { return }
+        queue.withLock { queue in
+            for one in settled { queue.answered(one, at: now) }
+        }
+        for one in settled { one.push.caller(.success(one.answer)) }
     }
 
     private func note(_ error: RouteTableError) {

@@ -18,8 +18,9 @@ import HeraldCore
 /// Open and draining form turns, draining takes no more pushes, closed has none. A turn takes what waits, oldest
 /// first, up to a bound; turns follow each other strictly, so that the order of pushes is the order of turns.
 ///
-/// All pushes have the same time limit, so the order of acceptance is the order of deadlines too, and looking for
-/// the late ones stops at the first that is not.
+/// Every push waits for Redis so long at most, so the order of acceptance is the order of deadlines too, and
+/// looking for the late ones stops at the first that is not. Those that named a shorter one are in a heap as well.
+/// A push that is out and whose verdicts are not known yet leaves the queue: `PushFollow` holds it from then on.
 struct PushQueue: ~Copyable {
     /// What this queue has done; read by `/metrics`.
     var counters = PipelineCounters()
@@ -34,6 +35,8 @@ struct PushQueue: ~Copyable {
     private var turns: [TurnEntries] = []
     /// Whether who calls `nextTurn` was told to wait for a wake-up.
     private var isParked = false
+    /// Pushes with a deadline shorter than the others', by ticket.
+    private var shortDeadlines = MomentHeap()
     private var lastTicket: UInt64 = 0
     private var lastTurn: UInt64 = 0
 
@@ -98,6 +101,9 @@ struct PushQueue: ~Copyable {
         lastTicket += 1
         let ticket = PushTicket(number: lastTicket)
         waiting.append(Entry(ticket: ticket, push: push, accepted: now, caller: caller))
+        if let deadline = push.deadline, deadline < bounds.deadline {
+            shortDeadlines.insert(ticket.number, at: now + deadline)
+        }
         waitingCount += 1
         waitingBytes += bytes
         counters.accepted += 1
@@ -120,20 +126,34 @@ struct PushQueue: ~Copyable {
         case finished
     }
 
-    mutating func nextTurn() -> NextTurn {
+    /// - Parameter evenEmpty: whether a turn without pushes has something to do, because pushes of earlier turns
+    ///   are to be looked up again.
+    /// - Returns: a turn, or what to do without one.
+    mutating func nextTurn(evenEmpty: Bool = false) -> NextTurn {
         let entries = takeTurn()
         if !entries.isEmpty {
             lastTurn += 1
             turns.append(TurnEntries(number: lastTurn, entries: entries))
-            let turn = PushTurn(number: lastTurn, pushes: entries.map(\.push))
+            let turn = PushTurn(
+                number: lastTurn,
+                pushes: entries.map(\.push),
+                accepted: entries.map(\.accepted)
+            )
             counters.turns += 1
             counters.turnPushes += entries.count
             return .turn(turn)
+        }
+        if evenEmpty {
+            lastTurn += 1
+            return .turn(PushTurn(number: lastTurn, pushes: [], accepted: []))
         }
         guard stage == .open else { return .finished }
         isParked = true
         return .park
     }
+
+    /// Who waits for a turn was woken by something else than a push.
+    mutating func unpark() { isParked = false }
 
     private mutating func takeTurn() -> [Entry] {
         var entries: [Entry] = []
@@ -196,9 +216,28 @@ struct PushQueue: ~Copyable {
         }
     }
 
-    /// Settles all pushes of a turn that failed.
-    mutating func fail(_ number: UInt64, _ refusal: PushRefusal, at now: Duration) -> [SettledPush] {
-        settle(number, at: now) { _ in .failure(refusal) }
+    /// Takes out the pushes of a turn whose verdicts are not known yet, and settles the others.
+    ///
+    /// - Parameters:
+    ///   - number: the turn's.
+    ///   - answers: one for each push of the turn, in order; nil for one that leaves unsettled.
+    ///   - now: the moment.
+    /// - Returns: who has to be told; and for each push that leaves its place in the turn, with its caller.
+    mutating func leave(
+        _ number: UInt64,
+        _ answers: [PushAnswer?],
+        at now: Duration
+    ) -> (settled: [SettledPush], leaving: [(place: Int, push: HeldPush)]) {
+        guard let turn = turns.firstIndex(where: { $0.number == number }) else { return ([], []) }
+        var leaving: [(place: Int, push: HeldPush)] = []
+        for index in turns[turn].entries.indices where answers[index] == nil {
+            let entry = turns[turn].entries[index]
+            guard let caller = entry.caller else { continue }
+            let push = HeldPush(ticket: entry.ticket, accepted: entry.accepted, caller: caller)
+            turns[turn].entries[index].caller = nil
+            leaving.append((index, push))
+        }
+        return (answer(number, answers, at: now), leaving)
     }
 
     /// Settles those pushes of a turn that have a result; one for each push of the turn, in order.
@@ -233,6 +272,12 @@ struct PushQueue: ~Copyable {
 
     /// When the next push is late; nil when there is none.
     var nextDeadline: Duration? {
+        guard let first = nextOrderly else { return nil }
+        return shortDeadlines.first.map { min($0.moment, first) } ?? first
+    }
+
+    /// The deadline of the oldest push that has the usual one.
+    private var nextOrderly: Duration? {
         for turn in turns {
             if let entry = turn.entries.first(where: { $0.caller != nil }) {
                 return entry.accepted + bounds.deadline
@@ -243,19 +288,36 @@ struct PushQueue: ~Copyable {
 
     /// Settles everybody who is late.
     mutating func expire(at now: Duration) -> [SettledPush] {
-        settleAll(unsent: .lateUnsent, maybeSent: .lateMaybeSent, at: now) { [bounds] entry in
+        var settled: [SettledPush] = []
+        while let number = shortDeadlines.takeDue(at: now) {
+            let ticket = PushTicket(number: number)
+            if let one = settle(ticket, unsent: .lateUnsent, maybeSent: .lateMaybeSent, at: now) {
+                settled.append(one)
+            }
+        }
+        settled += settleAll(unsent: .lateUnsent, maybeSent: .lateMaybeSent, at: now) { [bounds] entry in
             entry.accepted + bounds.deadline <= now
         }
+        return settled
     }
 
     /// Settles a push whose caller went away. One that is being sent goes out all the same.
     mutating func cancel(_ ticket: PushTicket, at now: Duration) -> SettledPush? {
-        if let index = Self.find(ticket, in: waiting) {
-            return settleWaiting(index, .callerGone, at: now)
-        }
+        settle(ticket, unsent: .callerGone, maybeSent: .callerGone, at: now)
+    }
+
+    private mutating func settle(
+        _ ticket: PushTicket,
+        unsent: PushRefusal,
+        maybeSent: PushRefusal,
+        at now: Duration
+    ) -> SettledPush? {
+        if let index = Self.find(ticket, in: waiting) { return settleWaiting(index, unsent, at: now) }
         for turn in turns.indices {
             guard let index = Self.find(ticket, in: turns[turn].entries) else { continue }
-            return turns[turn].entries[index].settle(.failure(.callerGone), at: now, &counters)
+            let isSafe = !turns[turn].isSending && !turns[turn].entries[index].push.isDurable
+            let refusal = isSafe ? unsent : maybeSent
+            return turns[turn].entries[index].settle(.failure(refusal), at: now, &counters)
         }
         return nil
     }
@@ -276,6 +338,9 @@ struct PushQueue: ~Copyable {
         turns = []
         return settled
     }
+
+    /// Whether no more pushes are taken.
+    var isDraining: Bool { stage != .open }
 
     /// What waits now, in pushes.
     var depth: Int { waitingCount }
@@ -331,33 +396,5 @@ struct PushQueue: ~Copyable {
             if entries[middle].ticket.number < ticket.number { low = middle + 1 } else { high = middle }
         }
         return low < entries.count && entries[low].ticket == ticket ? low : nil
-    }
-}
-
-/// Where the answer to a push goes. Called once, on a task of the pipeline: it may only hand over.
-typealias PushCaller = @Sendable (Result<PushAnswer, PushRefusal>) -> Void
-
-/// Names a push that was accepted, to take it back.
-struct PushTicket: Hashable, Sendable {
-    let number: UInt64
-}
-
-/// What is looked up and sent together.
-struct PushTurn: Sendable, Equatable {
-    let number: UInt64
-    /// In the order in which they were accepted; at least one.
-    let pushes: [Push]
-}
-
-/// A push that is settled, and who has to be told.
-struct SettledPush: Sendable {
-    let caller: PushCaller
-    let result: Result<PushAnswer, PushRefusal>
-}
-
-extension Push {
-    /// About what it occupies, targets included.
-    fileprivate var weightBytes: Int {
-        256 + (message.payload?.bytes.count ?? 0) + 64 * (targets.count + exclude.count)
     }
 }

@@ -54,6 +54,11 @@ extension PushRefusal {
         detail: "Redis is out of reach, so that nobody knows where the targets are; nothing was sent",
         retryAfter: .seconds(1)
     )
+    static let memoryUnavailable = Self(
+        code: .redisUnavailable,
+        detail: "Redis is out of reach, so that nobody knows whether this was sent before; nothing was sent",
+        retryAfter: .seconds(1)
+    )
     static let busUnavailable = Self(
         code: .redisUnavailable,
         detail: "Redis did not confirm the publish; the push may have been delivered",

@@ -20,12 +20,21 @@ public enum PushJSON {
         }
     }
 
-    /// Reads the body of `POST /v1/push`, and whether it is to be queued.
+    /// What a body asks for.
+    public struct Request: Sendable, Equatable {
+        public var push: Push
+        /// Whether it is to be queued: then it is `JobJSON` that reads it to be carried out.
+        public var isQueued: Bool
+        /// What a repeat of the request is known by; nil also where it is to be queued.
+        public var idempotencyKey: IdempotencyKey?
+    }
+
+    /// Reads the body of `POST /v1/push`.
     public static func request(
         _ body: UnsafeRawBufferPointer,
         id: PushID,
         limits: Limits
-    ) throws(WireError) -> (push: Push, isQueued: Bool) {
+    ) throws(WireError) -> Request {
         try JSONReader.read(body, depthMax: limits.jsonDepthMax) { reader throws(WireError) in
             try request(&reader, id: id, limits: limits)
         }
@@ -42,17 +51,19 @@ public enum PushJSON {
         id: PushID,
         limits: Limits
     ) throws(WireError) -> Push {
-        let (push, isQueued) = try request(&reader, id: id, limits: limits)
-        guard !isQueued else { throw WireError(.unsupported, field: "mode", "cannot be \"queued\" here") }
-        return push
+        let request = try request(&reader, id: id, limits: limits)
+        guard !request.isQueued else {
+            throw WireError(.unsupported, field: "mode", "cannot be \"queued\" here")
+        }
+        return request.push
     }
 
-    /// Reads one push, and whether it is to be queued: then it is `JobJSON` that reads it to be carried out.
+    /// Reads one push and how it is to be taken.
     public static func request(
         _ reader: inout JSONReader,
         id: PushID,
         limits: Limits
-    ) throws(WireError) -> (push: Push, isQueued: Bool) {
+    ) throws(WireError) -> Request {
         var targets = TargetList(max: limits.targetsMax)
         var message = Message()
         var exclude: Set<UserKey> = []
@@ -60,6 +71,7 @@ public enum PushJSON {
         var deadline: Duration?
         var isDurable = false
         var isQueued = false
+        var idempotencyKey: IdempotencyKey?
         var fieldOfJobs: String?
         try reader.object { reader, name throws(WireError) in
             switch name {
@@ -77,10 +89,7 @@ public enum PushJSON {
                     exclude.insert(try identifier(&reader, UserKey.init))
                 }
             case "confirm":
-                guard let level = ConfirmLevel(rawValue: try reader.string()) else {
-                    throw WireError(.unsupported, "must be \"routed\", \"written\" or \"acked\"")
-                }
-                confirm = level
+                confirm = try level(&reader)
             case "deadline_ms":
                 let longest = limits.confirmDeadlineMax.wholeMilliseconds
                 deadline = .milliseconds(try reader.integer(in: 1...longest))
@@ -91,7 +100,8 @@ public enum PushJSON {
                     throw WireError(.unsupported, "must be \"direct\" or \"queued\"")
                 }
                 isQueued = mode == "queued"
-            case "deliver_at", "rate", "idempotency_key":
+            case "idempotency_key": idempotencyKey = try identifier(&reader, IdempotencyKey.init)
+            case "deliver_at", "rate":
                 _ = try reader.raw()
                 fieldOfJobs = name
             default: throw reader.unknownField()
@@ -113,7 +123,11 @@ public enum PushJSON {
             isDurable: isDurable
         )
         if isDurable { try checkDurable(push, limits: limits) }
-        return (push, isQueued)
+        return Request(
+            push: push,
+            isQueued: isQueued,
+            idempotencyKey: isQueued ? nil : idempotencyKey
+        )
     }
 
     /// A message that is kept is shown later to whoever follows the inbox, so nobody can be excluded from it, and
@@ -167,30 +181,39 @@ public enum PushJSON {
     }
 
     private static func write(_ verdict: TargetVerdict, to writer: inout JSONWriter) {
-        writer.object { writer in
-            switch verdict.target {
-            case .user(let user): writer.member("user", user.description)
-            case .key(let key): writer.member("key", key.description)
-            case .room(let room): writer.member("room", room.description)
-            case .everyone: writer.member("all", true)
-            }
-            writer.member("verdict", verdict.verdict.description)
-            if !verdict.nodes.isEmpty { writer.array("nodes") { $0.strings(verdict.nodes) } }
-            if !verdict.missed.isEmpty { writer.array("missed") { $0.strings(verdict.missed) } }
-            if let reach = verdict.reach {
-                writer.member("connections", reach.connections)
-                writer.member("written", reach.written)
-                if reach.acked > 0 { writer.member("acked", reach.acked) }
-                if reach.dropped > 0 { writer.member("dropped", reach.dropped) }
-            }
-            if let position = verdict.position {
-                writer.object("stored") { writer in
-                    writer.member("epoch", String(position.epoch))
-                    writer.member("offset", position.offset)
-                }
-            }
-            if let reason = verdict.reason { writer.member("reason", reason) }
+        writer.object { writeMembers(verdict, to: &$0) }
+    }
+
+    static func writeMembers(_ verdict: TargetVerdict, to writer: inout JSONWriter) {
+        switch verdict.target {
+        case .user(let user): writer.member("user", user.description)
+        case .key(let key): writer.member("key", key.description)
+        case .room(let room): writer.member("room", room.description)
+        case .everyone: writer.member("all", true)
         }
+        writer.member("verdict", verdict.verdict.description)
+        if !verdict.nodes.isEmpty { writer.array("nodes") { $0.strings(verdict.nodes) } }
+        if !verdict.missed.isEmpty { writer.array("missed") { $0.strings(verdict.missed) } }
+        if let reach = verdict.reach {
+            writer.member("connections", reach.connections)
+            writer.member("written", reach.written)
+            if reach.acked > 0 { writer.member("acked", reach.acked) }
+            if reach.dropped > 0 { writer.member("dropped", reach.dropped) }
+        }
+        if let position = verdict.position {
+            writer.object("stored") { writer in
+                writer.member("epoch", String(position.epoch))
+                writer.member("offset", position.offset)
+            }
+        }
+        if let reason = verdict.reason { writer.member("reason", reason) }
+    }
+
+    private static func level(_ reader: inout JSONReader) throws(WireError) -> ConfirmLevel {
+        guard let level = ConfirmLevel(rawValue: try reader.string()) else {
+            throw WireError(.unsupported, "must be \"routed\", \"written\" or \"acked\"")
+        }
+        return level
     }
 
     private static func event(_ reader: inout JSONReader, limits: Limits) throws(WireError) -> String {

@@ -21,8 +21,8 @@ struct Herald: AsyncParsableCommand {
             """,
         version: version,
         subcommands: [
-            UpCommand.self, LogicCommand.self, CloudCommand.self, PushCommand.self, RoutesCommand.self,
-            NodesCommand.self, TailCommand.self, EventsCommand.self, JobCommand.self,
+            UpCommand.self, LogicCommand.self, CloudCommand.self, PushCommand.self, WhyCommand.self,
+            RoutesCommand.self, NodesCommand.self, TailCommand.self, EventsCommand.self, JobCommand.self,
             JobsCommand.self, DoctorCommand.self, TiedCommand.self,
         ]
     )

@@ -22,6 +22,22 @@ import Testing
         }
     }
 
+    @Test func `how far, how long and under which key are told`() throws {
+        let request = PushRequest(
+            to: [.everyone],
+            Message(),
+            confirm: .acked,
+            deadline: .milliseconds(1500),
+            idempotencyKey: try IdempotencyKey("order-7")
+        )
+        let read = try request.encoded().withUnsafeBytes { bytes in
+            try PushJSON.request(bytes, id: try PushID("x"), limits: .standard)
+        }
+        #expect(read.push.confirm == .acked)
+        #expect(read.push.deadline == .milliseconds(1500))
+        #expect(read.idempotencyKey?.description == "order-7")
+    }
+
     @Test func `what logic answers is read`() throws {
         let node = try NodeID("cloud-1")
         let answer = PushAnswer(
@@ -31,6 +47,19 @@ import Testing
                 TargetVerdict(target: .key(try UserKey("a/b")), verdict: .offline),
                 TargetVerdict(target: .room(try RoomID("r")), verdict: .unreachable, missed: [node]),
                 TargetVerdict(target: .everyone, verdict: .routed),
+                TargetVerdict(
+                    target: .user(try UserID("b")),
+                    verdict: .written,
+                    nodes: [node],
+                    reach: Reach(connections: 3, written: 2, dropped: 1),
+                    reason: "2 of 2"
+                ),
+                TargetVerdict(
+                    target: .user(try UserID("c")),
+                    verdict: .acked,
+                    reach: Reach(connections: 1, written: 1, acked: 1)
+                ),
+                TargetVerdict(target: .user(try UserID("d")), verdict: .dropped),
             ]
         )
         #expect(try PushAnswer(answer: PushJSON.encode(answer)) == answer)

@@ -45,7 +45,7 @@ struct BadInput: Sendable {
         push("a key without user", #"{"keys":["phone"]}"#, 400, "bad_id", "keys[0]"),
         push("both payloads", #"{"all":true,"data":1,"data_base64":"aGk="}"#, 400, "conflicting_fields"),
         push("base64 that is none", #"{"all":true,"data_base64":"%%"}"#, 400, "bad_base64", "data_base64"),
-        push("a level that is none", #"{"all":true,"confirm":"acked"}"#, 400, "unsupported", "confirm"),
+        push("a level that is none", #"{"all":true,"confirm":"read"}"#, 400, "unsupported", "confirm"),
         push(
             "too deep",
             #"{"all":true,"data":\#(String(repeating: "[", count: 70))\#(String(repeating: "]", count: 70))}"#,

@@ -73,6 +73,7 @@ struct Fleet: Sendable {
     /// Runs a pipeline on this fleet while the body runs.
     func pushing(
         bounds: PushQueue.Bounds = PushQueue.Bounds(waitingMax: 1000, deadline: .seconds(3)),
+        following: PushFollow.Bounds = .once,
         clock: ManualClock = ManualClock(),
         _ body: @Sendable (MemoryPipeline) async throws -> Void
     ) async throws {
@@ -82,6 +83,7 @@ struct Fleet: Sendable {
             inbox: messages,
             sender: "logic-test",
             bounds: bounds,
+            following: following,
             clock: clock,
             logger: .silent
         )
@@ -90,6 +92,15 @@ struct Fleet: Sendable {
             try await body(pipeline)
             group.cancelAll()
         }
+    }
+}
+
+extension PushFollow.Bounds {
+    /// A node that does not listen is asked once more at once: a clock that stands still comes no further.
+    static var once: Self {
+        var bounds = Self()
+        bounds.search = .zero
+        return bounds
     }
 }
 

@@ -12,6 +12,7 @@ extension Fleet {
         limits: Limits = .standard,
         http: HTTPLimits = HTTPLimits(),
         clock: ManualClock = ManualClock(),
+        once: (any OnceTable)? = nil,
         _ body: @Sendable (_ port: Int) async throws -> Void
     ) async throws {
         let (ports, signal) = AsyncStream<Int>.makeStream()
@@ -21,6 +22,7 @@ extension Fleet {
             bus: bus,
             inbox: messages,
             clock: clock,
+            once: once,
             logger: .silent
         ) { port in signal.yield(port) }
         let group = ServiceGroup(services: [logic], logger: .silent)

@@ -37,6 +37,11 @@ struct OpenAPITests {
         #expect(text.contains("maximum: \(limits.nodesChosenMax)\n"))
         #expect(text.contains("lists (\(limits.listedMembersMax) unless"))
         #expect(text.contains("name, at most \(limits.eventBytesMax) bytes"))
+        #expect(text.contains("maximum: \(limits.confirmDeadlineMax.wholeMilliseconds)\n"))
+        #expect(text.contains("default: \(limits.pushDeadline.wholeMilliseconds)\n"))
+        #expect(text.contains("repeat within \(limits.idempotencyMemory.components.seconds) s is"))
+        #expect(text.contains("for \(limits.routedSearchMax.wholeMilliseconds) ms only"))
+        #expect(text.contains("among its last 65,536") && limits.pushesRememberedMax == 65_536)
         let jobs = JobLimits.standard
         #expect(text.contains("larger than \(jobs.bodyBytesMax) bytes"))
         #expect(text.contains("up to \(jobs.targetsMax) users or keys"))
@@ -52,7 +57,8 @@ struct OpenAPITests {
         codes += PushRefusal.Code.all.map(\.description)
         codes += [
             "unauthorized", "no_connection", "not_ready", "unreachable", "no_node", "request_timeout",
-            "bad_http", "jobs_full", "no_job", "job_state",
+            "bad_http", "unknown_push", "in_progress", "idempotency_mismatch", "jobs_full", "no_job",
+            "job_state",
         ]
         // Nobody is there to meet these: the caller left, or no operation was found.
         let unmet: Set<String> = ["cancelled", "unknown_path", "wrong_method"]
@@ -90,6 +96,7 @@ struct OpenAPITests {
             logger: .silent
         )
         return PushController(pipeline: pipeline, limits: .standard, random: 0).endpoints
+            + PushStoryController(process: "logic-test", story: { _ in nil }).endpoints
             + RouteController(table: fleet.table, bus: fleet.bus, sender: "logic-test").endpoints
             + PresenceController(table: fleet.table, limits: .standard).endpoints
             + NodeController(table: fleet.table, limits: .standard, recent: { [] }).endpoints

@@ -24,7 +24,9 @@ struct PushPipelineFailureTests {
         // The node that took it is not sent it again.
         #expect(try fleet.events("cloud-1") == ["a"])
         #expect(
-            fleet.bus.published.map { $0.map(\.address.description) } == [["cloud-1", "cloud-2"], ["cloud-2"]]
+            fleet.bus.published.map { $0.map(\.address.description) } == [
+                ["cloud-1", "cloud-2"], ["cloud-2"],
+            ]
         )
         #expect(try fleet.table.lookups[1] == Lookup(users: [UserID("alice")]))
     }

@@ -102,7 +102,9 @@ struct PushPipelineTests {
         }
         #expect(fleet.table.lookups.map(\.users.count) == [1, 100])
         #expect(
-            fleet.bus.published.map { $0.map(\.address.description) } == [["cloud-1"], ["cloud-1", "cloud-2"]]
+            fleet.bus.published.map { $0.map(\.address.description) } == [
+                ["cloud-1"], ["cloud-1", "cloud-2"],
+            ]
         )
         #expect(try fleet.events("cloud-1") == ["first"] + (1...50).map { "a\($0)" })
         #expect(try fleet.events("cloud-2") == (1...50).map { "b\($0)" })

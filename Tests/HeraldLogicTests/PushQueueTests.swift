@@ -143,6 +143,47 @@ struct PushQueueTests {
         #expect(desk.beginSending(1) == nil)
     }
 
+    @Test func `a push with a shorter deadline is refused at it, wherever it is`() throws {
+        let desk = Desk()
+        try desk.submit("usual")
+        try desk.submit("sending", deadline: .milliseconds(100))
+        #expect(desk.nextTurn() == .turn(["usual", "sending"]))
+        #expect(desk.beginSending(1) == [])
+        try desk.submit("waiting", deadline: .milliseconds(50))
+        try desk.submit("long", deadline: .seconds(30))
+        #expect(desk.nextDeadline == .milliseconds(50))
+        desk.expire(at: .milliseconds(100))
+        #expect(desk.results["waiting"] == .failure(.lateUnsent))
+        #expect(desk.results["sending"] == .failure(.lateMaybeSent))
+        #expect(desk.results.count == 2)
+        // Nobody waits for Redis for longer than the usual time.
+        #expect(desk.nextDeadline == .seconds(3))
+        desk.expire(at: .seconds(3))
+        #expect(desk.results["long"] == .failure(.lateUnsent))
+        #expect(desk.nextDeadline == nil)
+    }
+
+    @Test func `pushes that are followed leave the queue with their callers`() throws {
+        let desk = Desk()
+        for name in ["a", "b", "gone"] { try desk.submit(name) }
+        #expect(desk.nextTurn() == .turn(["a", "b", "gone"]))
+        #expect(desk.beginSending(1) == [])
+        desk.cancel("gone")
+        #expect(try desk.leave(1, nil, "b", nil) == [0])
+        #expect(desk.lines == ["gone cancelled", "b answered"])
+        #expect(desk.nextDeadline == nil)
+        desk.close()
+        #expect(desk.lines.count == 2)
+    }
+
+    @Test func `a turn without pushes is made only when it is asked for`() throws {
+        let desk = Desk()
+        #expect(desk.nextTurn(evenEmpty: true) == .turn([]))
+        #expect(desk.nextTurn() == .park)
+        desk.unpark()
+        #expect(try desk.submit("a") == .accepted)
+    }
+
     @Test func `draining empties the queue and takes nothing more`() throws {
         let desk = Desk()
         try desk.submit("a")
@@ -201,12 +242,14 @@ private final class Desk {
         _ name: String,
         targets: [String] = ["x"],
         bytes: Int = 0,
+        deadline: Duration? = nil,
         at now: Duration = .zero
     ) throws -> Submission {
         let push = Push(
             id: try PushID(name),
             targets: try targets.map { try Target.user($0) },
-            message: Message(event: name, payload: .json([UInt8](repeating: 0x20, count: bytes)))
+            message: Message(event: name, payload: .json([UInt8](repeating: 0x20, count: bytes))),
+            deadline: deadline
         )
         let caller: PushCaller = { [told] result in told.change { $0.append((name, result)) } }
         switch queue.submit(push, at: now, caller) {
@@ -219,8 +262,8 @@ private final class Desk {
         }
     }
 
-    func nextTurn() -> Turn {
-        switch queue.nextTurn() {
+    func nextTurn(evenEmpty: Bool = false) -> Turn {
+        switch queue.nextTurn(evenEmpty: evenEmpty) {
         case .turn(let turn): .turn(turn.pushes.map { $0.message.event ?? "" })
         case .park: .park
         case .finished: .finished
@@ -242,7 +285,21 @@ private final class Desk {
         tell(queue.answer(number, answers, at: now))
     }
 
-    func fail(_ number: UInt64, _ refusal: PushRefusal) { tell(queue.fail(number, refusal, at: .zero)) }
+    func fail(_ number: UInt64, _ refusal: PushRefusal) {
+        tell(queue.settle(number, Array(repeating: .failure(refusal), count: 9), at: .zero))
+    }
+    func unpark() { queue.unpark() }
+
+    /// The places of the pushes that leave.
+    func leave(_ number: UInt64, _ names: String?...) throws -> [Int] {
+        let answers = try names.map { name in
+            try name.map { PushAnswer(id: try PushID($0), verdicts: []) }
+        }
+        let (settled, leaving) = queue.leave(number, answers, at: .zero)
+        tell(settled)
+        return leaving.map(\.place)
+    }
+
     func drain() -> Bool { queue.drain() }
     func expire(at now: Duration) { tell(queue.expire(at: now)) }
     func close() { tell(queue.close(at: .zero)) }

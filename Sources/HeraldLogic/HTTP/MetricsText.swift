@@ -21,6 +21,9 @@ struct MetricsText {
         sample("targets_total", pipeline.targetsStored, label: ("verdict", "stored"))
         sample("targets_total", pipeline.targetsOffline, label: ("verdict", "offline"))
         sample("targets_total", pipeline.targetsUnreachable, label: ("verdict", "unreachable"))
+        sample("targets_total", pipeline.targetsWritten, label: ("verdict", "written"))
+        sample("targets_total", pipeline.targetsAcked, label: ("verdict", "acked"))
+        sample("targets_total", pipeline.targetsDropped, label: ("verdict", "dropped"))
 
         gauge("pushes_waiting", "Pushes that wait for their turn.", waiting)
         counter("turns_total", "Turns of the pipeline.", pipeline.turns)
@@ -36,6 +39,7 @@ struct MetricsText {
             pipeline.envelopesMissed
         )
         counter("pushes_retried_total", "Pushes looked up again because a node was missed.", pipeline.retried)
+        add(pipeline.follow)
 
         counter("appends_failed_total", "Messages that no inbox took.", pipeline.appendsFailed)
 

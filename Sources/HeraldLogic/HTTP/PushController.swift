@@ -11,24 +11,26 @@ where Time.Duration == Duration {
     private let pipeline: PushPipeline<Table, Channel, Time>
     private let limits: Limits
     private let intake: JobIntake?
+    private let once: PushOnce<Time>?
     private let ids: Mutex<PushIDSource>
-
-    private typealias Decoded = (push: Push, isQueued: Bool)
 
     /// - Parameters:
     ///   - pipeline: what sends.
     ///   - limits: what a body may hold.
     ///   - intake: what takes pushes that are to be queued; nil where there are no jobs.
+    ///   - once: what remembers requests with an idempotency key; nil where nothing does.
     ///   - random: what sets this process's push ids apart from all others'.
     init(
         pipeline: PushPipeline<Table, Channel, Time>,
         limits: Limits,
         intake: JobIntake? = nil,
+        once: PushOnce<Time>? = nil,
         random: UInt64
     ) {
         self.pipeline = pipeline
         self.limits = limits
         self.intake = intake
+        self.once = once
         ids = Mutex(PushIDSource(random: random))
     }
 
@@ -43,14 +45,59 @@ where Time.Duration == Duration {
     /// Any content type will do: `curl -d` says that it sends a form.
     private func push(_ request: Request) async throws(Problem) -> Response {
         let body = try await request.wholeBody(max: limits.pushBytesMax)
-        let (push, isQueued) = try decode(body)
-        if isQueued { return try await queue(body) }
+        let asked = try decode(body)
+        let key = try idempotencyKey(request, asked)
+        if asked.isQueued { return try await queue(body) }
+        if let key { return try await push(asked.push, once: key, body) }
         do {
-            let answer = try await pipeline.push(push)
+            let answer = try await pipeline.push(asked.push)
             return .json(bytes: PushJSON.encode(answer))
         } catch {
             throw Problem(error)
         }
+    }
+
+    private func push(
+        _ push: Push,
+        once key: IdempotencyKey,
+        _ body: ByteBuffer
+    ) async throws(Problem) -> Response {
+        guard let once else {
+            throw Problem(
+                WireError(
+                    .unsupported,
+                    field: "idempotency_key",
+                    "cannot be kept: this process remembers none"
+                )
+            )
+        }
+        let digest = SHA256.digest(body.readableBytesView).reduce(into: "") { text, byte in
+            text += String(byte >> 4, radix: 16) + String(byte & 15, radix: 16)
+        }
+        return try await once.run(push, key, digest: digest) { push async throws(PushRefusal) in
+            try await self.pipeline.push(push)
+        }
+    }
+
+    /// From the field or from the header; both may be there if they say the same.
+    private func idempotencyKey(
+        _ request: Request,
+        _ asked: PushJSON.Request
+    ) throws(Problem) -> IdempotencyKey? {
+        guard let text = IdempotencyHeader.key.flatMap({ request.headers[$0] }) else {
+            return asked.idempotencyKey
+        }
+        guard !asked.isQueued else {
+            let reason = "is not looked at in a header where a push is queued: name it in the body"
+            throw Problem(WireError(.conflictingFields, field: "idempotency_key", reason))
+        }
+        let key: IdempotencyKey
+        do { key = try IdempotencyKey(text) } catch { throw Problem(error) }
+        guard asked.idempotencyKey == nil || asked.idempotencyKey == key else {
+            let reason = "says something else than the header Idempotency-Key"
+            throw Problem(WireError(.conflictingFields, field: "idempotency_key", reason))
+        }
+        return key
     }
 
     private func queue(_ body: ByteBuffer) async throws(Problem) -> Response {
@@ -61,9 +108,9 @@ where Time.Duration == Duration {
         return try await intake.take(body)
     }
 
-    private func decode(_ body: ByteBuffer) throws(Problem) -> Decoded {
+    private func decode(_ body: ByteBuffer) throws(Problem) -> PushJSON.Request {
         let id = ids.withLock { $0.next() }
-        let result = body.withUnsafeReadableBytes { bytes -> Result<Decoded, WireError> in
+        let result = body.withUnsafeReadableBytes { bytes -> Result<PushJSON.Request, WireError> in
             do throws(WireError) {
                 return .success(try PushJSON.request(bytes, id: id, limits: limits))
             } catch {

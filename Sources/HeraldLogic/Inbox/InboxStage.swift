@@ -50,7 +50,7 @@ struct InboxStage {
             }
         }
         for index in pushes.indices where refusals[index] != nil { pushes[index].positions = [:] }
-        return (PushTurn(number: turn.number, pushes: pushes), refusals)
+        return (PushTurn(number: turn.number, pushes: pushes, accepted: turn.accepted), refusals)
     }
 }
 
@@ -96,6 +96,20 @@ extension PushRefusal {
 
 // MARK: What callers are told
 
+extension Push {
+    /// The answer with the places of what is kept. Who would be `offline` is `stored` then.
+    func marked(_ answer: PushAnswer) -> PushAnswer {
+        guard !positions.isEmpty else { return answer }
+        var answer = answer
+        for index in answer.verdicts.indices {
+            guard let position = positions[answer.verdicts[index].target] else { continue }
+            answer.verdicts[index].position = position
+            if answer.verdicts[index].verdict == .offline { answer.verdicts[index].verdict = .stored }
+        }
+        return answer
+    }
+}
+
 extension PushTurn {
     /// The pushes that are in their inboxes. They are sent although their callers have gone: who is connected would
     /// else be shown them only when a node next looks into the inbox.
@@ -104,15 +118,7 @@ extension PushTurn {
     /// The answers with the places of what is kept. Who would be `offline` is `stored` then.
     func marked(_ answers: [PushAnswer?]) -> [PushAnswer?] {
         guard pushes.contains(where: { !$0.positions.isEmpty }) else { return answers }
-        return zip(pushes, answers).map { push, answer in
-            guard !push.positions.isEmpty, var answer else { return answer }
-            for index in answer.verdicts.indices {
-                guard let position = push.positions[answer.verdicts[index].target] else { continue }
-                answer.verdicts[index].position = position
-                if answer.verdicts[index].verdict == .offline { answer.verdicts[index].verdict = .stored }
-            }
-            return answer
-        }
+        return zip(pushes, answers).map { push, answer in answer.map(push.marked) }
     }
 
     /// What a turn comes to that failed after its durable pushes were kept: these are `stored`, whatever became of

@@ -46,13 +46,16 @@ extension RedisScript {
     static let busPublish = RedisScript(name: "bus_publish", source: PackageResources.bus_publish_lua)
     static let busProbe = RedisScript(name: "bus_probe", source: PackageResources.bus_probe_lua)
     static let hold = RedisScript(name: "hold", source: PackageResources.hold_lua)
+    static let onceClaim = RedisScript(name: "once_claim", source: PackageResources.once_claim_lua)
+    static let onceComplete = RedisScript(name: "once_complete", source: PackageResources.once_complete_lua)
+    static let onceAbandon = RedisScript(name: "once_abandon", source: PackageResources.once_abandon_lua)
 
     /// All of them.
     public static let herald: [RedisScript] =
         [
             nodeRegister, nodeRenew, nodeLeave, nodesDrop, routeBind, routeRenew, routeUnbind, routePrune,
             presenceSettle, presenceWalk, roomShare, roomPrune, hold,
-            busPublish, busProbe,
+            busPublish, busProbe, onceClaim, onceComplete, onceAbandon,
         ] + jobs + inbox
 
     /// A script that begins with what `presence.lua` defines.

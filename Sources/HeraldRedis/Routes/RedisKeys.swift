@@ -58,6 +58,8 @@ public struct RedisKeys: Hashable, Sendable {
     func presence(_ partition: Int) -> [String] {
         [events(partition), held(partition), indexes(partition)]
     }
+    /// A hash: the request that an idempotency key stands for, and its answer.
+    public func once(_ key: IdempotencyKey) -> String { "\(prefix)once:{\(key)}" }
     /// The channel of a node, `herald:to:{cloud-1}`, or of a process that awaits replies, `herald:reply:{logic-1}`.
     public func channel(to address: BusAddress) -> String {
         switch address {

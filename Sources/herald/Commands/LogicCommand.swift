@@ -46,6 +46,7 @@ struct LogicCommand: AsyncParsableCommand {
                 bus: bus,
                 inbox: settings.inboxes(link),
                 jobs: settings.jobQueue(link),
+                once: RedisOnceTable(link: link, prefix: settings.redis.prefix),
                 webhooks: webhooks.map { dispatcher in { @Sendable in dispatcher.counters } },
                 logger: logger
             ) { port in

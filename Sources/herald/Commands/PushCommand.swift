@@ -13,8 +13,8 @@ struct PushCommand: AsyncParsableCommand {
               herald push --key alice/phone --room news --data @message.json
               echo '"hi"' | herald push --all --data -
 
-            Exit codes: 0 every target was routed, 1 some target was not reached, 2 wrong usage or the push was \
-            refused, 69 logic is out of reach or cannot serve now.
+            Exit codes: 0 every target was reached as far as --confirm asks, 1 some target was not, 2 wrong usage or \
+            the push was refused, 69 logic is out of reach or cannot serve now. `herald why PUSH` tells more.
             """
     )
 
@@ -46,17 +46,48 @@ struct PushCommand: AsyncParsableCommand {
         help: ArgumentHelp("The payload: JSON, @file, or - for standard input.", valueName: "json|@file|-")
     )
     var data: String?
+    @Option(
+        help: ArgumentHelp(
+            "How far to follow it: routed, written to a socket, or acked by a client.",
+            valueName: "level"
+        ),
+        transform: { text in
+            guard let level = ConfirmLevel(rawValue: text) else {
+                throw ValidationError("--confirm must be routed, written or acked")
+            }
+            return level
+        }
+    )
+    var confirm = ConfirmLevel.routed
+    @Option(
+        help: ArgumentHelp("Answer after so long at the latest; else 3000.", valueName: "milliseconds")
+    )
+    var deadlineMs: Int64?
+    @Option(
+        help: ArgumentHelp("Push once, however often this is repeated within 5 minutes.", valueName: "key")
+    )
+    var idempotencyKey: String?
     @Option(help: ArgumentHelp("Where logic is.", valueName: "url"))
     var url = "http://127.0.0.1:8080"
-    @Option(help: ArgumentHelp("How many seconds to wait for the answer.", valueName: "seconds"))
-    var timeout = 5.0
+    @Option(
+        help: ArgumentHelp(
+            "How many seconds to wait for the answer; longer than the deadline.",
+            valueName: "seconds"
+        )
+    )
+    var timeout: Double?
     @Flag(help: "Print logic's answer as JSON.") var json = false
 
     func validate() throws {
         guard !targetNames.isEmpty || everyone else {
             throw ValidationError("a push needs a target: --user, --key, --room or --all")
         }
-        guard timeout > 0, timeout <= 3600 else {
+        if let deadlineMs, !(1...Limits.standard.confirmDeadlineMax.wholeMilliseconds).contains(deadlineMs) {
+            throw ValidationError(
+                "--deadline-ms must be from 1 to \(Limits.standard.confirmDeadlineMax.wholeMilliseconds)"
+            )
+        }
+        if let timeout, !(timeout > 0 && timeout <= 3600) {
             throw ValidationError("--timeout must be from 0 to 3600 seconds")
         }
     }
@@ -65,7 +96,8 @@ struct PushCommand: AsyncParsableCommand {
 
     func run() async throws {
         var limits = ClientLimits.standard
-        limits.requestTimeout = .milliseconds(Int64(timeout * 1000))
+        let usual = 5 + Double(deadlineMs ?? 0) / 1000
+        limits.requestTimeout = .milliseconds(Int64((timeout ?? usual) * 1000))
         limits.connectTimeout = limits.requestTimeout
         limits.lanesMax = 1
         do {
@@ -73,7 +105,7 @@ struct PushCommand: AsyncParsableCommand {
             let answer = try await client.push(request())
             await client.shutdown()
             show(answer)
-            guard answer.verdicts.allSatisfy({ $0.verdict == .routed }) else {
+            guard answer.verdicts.allSatisfy({ $0.verdict.reaches(confirm) }) else {
                 throw ExitCode(Failure.Code.no.rawValue)
             }
         } catch let error as ClientError {
@@ -92,7 +124,10 @@ struct PushCommand: AsyncParsableCommand {
         return PushRequest(
             to: targets,
             Message(event: event, op: op, payload: try payload()),
-            exclude: try excluded.map { try UserKey($0) }
+            exclude: try excluded.map { try UserKey($0) },
+            confirm: confirm,
+            deadline: deadlineMs.map { .milliseconds($0) },
+            idempotencyKey: try idempotencyKey.map { try IdempotencyKey($0) }
         )
     }
 
@@ -125,6 +160,7 @@ struct PushCommand: AsyncParsableCommand {
 
     private func show(_ answer: PushAnswer) {
         guard !json else { return Console.say(PushJSON.encode(answer)) }
+        Console.say("push \(answer.id)")
         var table = TextTable("TARGET", "VERDICT", "NODES")
         for verdict in answer.verdicts {
             let nodes = verdict.nodes.map(\.description) + verdict.missed.map { "\($0) (missed)" }
@@ -135,11 +171,14 @@ struct PushCommand: AsyncParsableCommand {
             )
         }
         table.show()
+        for verdict in answer.verdicts {
+            if let reason = verdict.reason { Console.say("\(verdict.target.words): \(reason)") }
+        }
     }
 }
 
 extension Target {
-    fileprivate var words: String {
+    var words: String {
         switch self {
         case .user(let user): "user \(user)"
         case .key(let key): "key \(key)"
@@ -150,11 +189,20 @@ extension Target {
 }
 
 extension Verdict {
-    fileprivate var colour: Colour {
+    var colour: Colour {
         switch self {
-        case .routed: .good
+        case .routed, .written, .acked, .stored: .good
         case .offline: .warning
         default: .bad
+        }
+    }
+
+    /// Whether it is what a push of this level asked for.
+    fileprivate func reaches(_ level: ConfirmLevel) -> Bool {
+        switch level {
+        case .routed: [.routed, .written, .acked].contains(self)
+        case .written: [.written, .acked].contains(self)
+        case .acked: self == .acked
         }
     }
 }

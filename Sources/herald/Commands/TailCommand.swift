@@ -10,7 +10,7 @@ struct TailCommand: AsyncParsableCommand {
         commandName: "tail",
         abstract: "Connects as a client and prints what arrives, one line each.",
         discussion: """
-            Comes back by itself when the connection is lost. Ends at SIGINT, after --count pushes, or after \
+            Comes back by itself when the connection is lost, and acknowledges what it printed. Ends at SIGINT, after --count pushes, or after \
             --timeout seconds. With --json each line is an object: connected, push, error, away or closed.
 
             Exit codes: 0 ended as asked, 1 --timeout came before --count pushes, 2 wrong usage, 69 the node closed \
@@ -91,12 +91,17 @@ struct TailCommand: AsyncParsableCommand {
 
     private func follow(_ configuration: ConnectionConfiguration) async throws -> Outcome {
         var left = count
+        var connection: HeraldConnection?
         do {
             let end = try await PersistentConnection(configuration).run { event in
                 show(event)
-                guard case .push = event, let some = left else { return }
+                if case .connected(let live) = event { connection = live }
+                guard case .push(let push) = event, let some = left else { return }
                 left = some - 1
-                if some == 1 { throw Counted() }
+                guard some == 1 else { return }
+                // What is thrown on is not acknowledged by itself.
+                if push.wantsAck { connection?.acknowledge(push.id) }
+                throw Counted()
             }
             return .ended(end)
         } catch is Counted {

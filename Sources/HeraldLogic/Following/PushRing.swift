@@ -1,0 +1,119 @@
+import HeraldCore
+
+/// What is kept of a push that was sent: for `GET /v1/pushes/{id}`, and to send it once more where a route was
+/// stale.
+struct PushRecord: Sendable {
+    /// Without its payload once nobody can ask for it any more.
+    var push: Push
+    var accepted: Duration
+    /// When its targets had been looked up.
+    var lookedUp: Duration
+    /// When it was handed to the bus.
+    var sent: Duration
+    /// Nil while nobody was told anything.
+    var answered: Duration?
+    /// What its caller was told, or would be told by now.
+    var answer: PushAnswer
+    /// Why the caller got no verdicts.
+    var refusal: PushRefusal?
+
+    /// About what it occupies without the payload: 600 bytes with one target, measured at 50,000 records.
+    var bytes: Int { 400 + 200 * push.targets.count }
+}
+
+/// The records of the last pushes, by consecutive numbers; bounded in number and bytes, the oldest go first.
+///
+/// Payloads are let go earlier, in order, so that memory holds the payloads of a few seconds and the stories of
+/// many minutes.
+struct PushRing: Sendable {
+    /// Records that went since the last call of `takeEvicted`.
+    private var evicted: [(number: UInt64, id: PushID)] = []
+    private var slots: [PushRecord?] = []
+    /// Where in `slots` the oldest is.
+    private var head = 0
+    private(set) var count = 0
+    private(set) var bytes = 0
+    /// The number of the oldest.
+    private(set) var firstNumber: UInt64
+    /// The oldest record that may still have its payload.
+    private var payloadsFrom: UInt64
+
+    private let countMax: Int
+    private let bytesMax: Int
+
+    init(first: UInt64, countMax: Int, bytesMax: Int) {
+        firstNumber = first
+        payloadsFrom = first
+        self.countMax = max(1, countMax)
+        self.bytesMax = bytesMax
+    }
+
+    /// The number that the next record gets.
+    var nextNumber: UInt64 { firstNumber &+ UInt64(count) }
+
+    func contains(_ number: UInt64) -> Bool { number &- firstNumber < UInt64(count) }
+
+    /// Whether there is a record of this number, and no gap.
+    func holds(_ number: UInt64) -> Bool { contains(number) && slots[slot(number)] != nil }
+
+    subscript(number: UInt64) -> PushRecord? {
+        get { contains(number) ? slots[slot(number)] : nil }
+        _modify {
+            precondition(contains(number), "a record is changed only while it is kept")
+            yield &slots[slot(number)]
+        }
+    }
+
+    /// Appends a record, or a gap for a push that was not sent after all.
+    mutating func append(_ record: PushRecord?) {
+        if count == slots.count { grow() }
+        slots[(head + count) % slots.count] = record
+        count += 1
+        if let record { bytes += record.bytes + (record.push.message.payload?.bytes.count ?? 0) }
+        while count > countMax || (bytes > bytesMax && count > 1) { removeFirst() }
+    }
+
+    /// Lets go of the payloads of records that were accepted before a moment.
+    mutating func dropPayloads(before moment: Duration) {
+        payloadsFrom = max(payloadsFrom, firstNumber)
+        while payloadsFrom < nextNumber {
+            let slot = slot(payloadsFrom)
+            if let record = slots[slot] {
+                guard record.accepted < moment else { return }
+                if let payload = record.push.message.payload {
+                    bytes -= payload.bytes.count
+                    slots[slot]?.push.message.payload = nil
+                }
+            }
+            payloadsFrom += 1
+        }
+    }
+
+    mutating func takeEvicted() -> [(number: UInt64, id: PushID)] {
+        guard !evicted.isEmpty else { return [] }
+        defer { evicted.removeAll(keepingCapacity: true) }
+        return evicted
+    }
+
+    private mutating func removeFirst() {
+        if let record = slots[head] {
+            bytes -= record.bytes + (record.push.message.payload?.bytes.count ?? 0)
+            evicted.append((firstNumber, record.push.id))
+        }
+        slots[head] = nil
+        head = (head + 1) % slots.count
+        firstNumber += 1
+        count -= 1
+    }
+
+    private func slot(_ number: UInt64) -> Int { (head + Int(number - firstNumber)) % slots.count }
+
+    private mutating func grow() {
+        var larger: [PushRecord?] = []
+        larger.reserveCapacity(max(64, 2 * slots.count))
+        for index in 0..<count { larger.append(slots[(head + index) % slots.count]) }
+        larger += Array(repeating: nil, count: max(64, 2 * slots.count) - count)
+        slots = larger
+        head = 0
+    }
+}
