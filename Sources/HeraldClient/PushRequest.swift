@@ -8,6 +8,8 @@ public struct PushRequest: Sendable, Equatable {
     public var message: Message
     /// Connections that shall not get it.
     public var exclude: [UserKey]
+    /// Whether it is kept in the inboxes of its users and rooms first; then it names nothing else.
+    public var isDurable: Bool
     /// How far it is followed before it is answered.
     public var confirm: ConfirmLevel
     /// How long after its acceptance it is answered at the latest, 1 ms to `Limits.confirmDeadlineMax`; nil: logic
@@ -21,6 +23,7 @@ public struct PushRequest: Sendable, Equatable {
         to targets: [Target],
         _ message: Message,
         exclude: [UserKey] = [],
+        isDurable: Bool = false,
         confirm: ConfirmLevel = .routed,
         deadline: Duration? = nil,
         idempotencyKey: IdempotencyKey? = nil
@@ -28,6 +31,7 @@ public struct PushRequest: Sendable, Equatable {
         self.targets = targets
         self.message = message
         self.exclude = exclude
+        self.isDurable = isDurable
         self.confirm = confirm
         self.deadline = deadline
         self.idempotencyKey = idempotencyKey
@@ -62,6 +66,7 @@ public struct PushRequest: Sendable, Equatable {
             case nil: break
             }
             Self.write("exclude", exclude.map(\.description), to: &writer)
+            if isDurable { writer.member("durable", true) }
             if confirm != .routed { writer.member("confirm", confirm.rawValue) }
             if let deadline { writer.member("deadline_ms", max(1, deadline.wholeMilliseconds)) }
             if let idempotencyKey { writer.member("idempotency_key", idempotencyKey.description) }

@@ -36,6 +36,9 @@ import Testing
         #expect(read.push.confirm == .acked)
         #expect(read.push.deadline == .milliseconds(1500))
         #expect(read.idempotencyKey?.description == "order-7")
+        #expect(!read.push.isDurable)
+        let kept = PushRequest(to: [.user(try UserID("alice"))], Message(), isDurable: true).encoded()
+        #expect(try PushJSON.decode(kept, id: try PushID("x"), limits: .standard).isDurable)
     }
 
     @Test func `what logic answers is read`() throws {

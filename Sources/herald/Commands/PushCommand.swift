@@ -46,6 +46,7 @@ struct PushCommand: AsyncParsableCommand {
         help: ArgumentHelp("The payload: JSON, @file, or - for standard input.", valueName: "json|@file|-")
     )
     var data: String?
+    @Flag(help: "Keep it in the inboxes of its users and rooms first.") var durable = false
     @Option(
         help: ArgumentHelp(
             "How far to follow it: routed, written to a socket, or acked by a client.",
@@ -125,6 +126,7 @@ struct PushCommand: AsyncParsableCommand {
             to: targets,
             Message(event: event, op: op, payload: try payload()),
             exclude: try excluded.map { try UserKey($0) },
+            isDurable: durable,
             confirm: confirm,
             deadline: deadlineMs.map { .milliseconds($0) },
             idempotencyKey: try idempotencyKey.map { try IdempotencyKey($0) }
