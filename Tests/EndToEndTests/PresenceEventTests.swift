@@ -1,5 +1,6 @@
 import Foundation
 import HeraldClient
+import HeraldCore
 import HeraldTesting
 import HeraldWire
 import Testing
@@ -40,6 +41,31 @@ import Testing
                 }
             }
             #expect(try await herald.events().map(\.type) == ["connected"])
+        }
+    }
+
+    @Test func `a user's connections are bounded over all nodes, and the oldest goes`() async throws {
+        let two = ["HERALD_PRESENCE_CONNECTIONS_PER_USER": "2", "HERALD_PRESENCE_GRACE": "0s"]
+        try await LocalHerald.run(nodes: 2, environment: two) { herald in
+            func place(_ key: String, _ node: Int) -> Witness.Place {
+                Witness.Place(url: herald.cloudURL(node), user: "alice", key: key)
+            }
+            try await Witness.with([place("phone", 1)]) { phone in
+                try await Witness.with([place("laptop", 2)]) { _ in
+                    try await Witness.with([place("watch", 2)]) { _ in
+                        try await eventually("the oldest is closed, on the other node") {
+                            phone[0].end?.code == .tooManyConnections
+                        }
+                        let left = try await herald.redis("hkeys", "herald:user:{alice}")
+                        #expect(left.sorted() == ["laptop", "watch"])
+                        try await eventually("that is told") {
+                            try await herald.events().map(\.type)
+                                == ["connected", "connected", "disconnected", "connected"]
+                        }
+                        #expect(try await herald.events()[2].reason == "evicted")
+                    }
+                }
+            }
         }
     }
 
