@@ -82,7 +82,7 @@ import Testing
             try await Crowd.with([(port: herald.cloudPort, users: 0..<count)], in: herald.folder) { crowds in
                 // Who has just started judges nobody.
                 try await eventually("the survivor may judge", within: .seconds(60)) {
-                    try await herald.page(ofNode: 2).contains("herald_reaper_trusting 1")
+                    try await herald.page(ofNode: 2).contains("\nherald_reaper_trusting 1")
                 }
                 try herald.signal("cloud-1", SIGKILL)
                 let killed = Date.now
@@ -124,7 +124,7 @@ import Testing
         ]
         try await LocalHerald.run(nodes: 1, environment: environment) { herald in
             try await eventually("logic reads for the webhooks") {
-                try await herald.curl("GET", "/metrics").body.contains("herald_logic_webhook_holding 1")
+                try await herald.curl("GET", "/metrics").body.contains("\nherald_logic_webhook_holding 1")
             }
             // Nobody takes them yet.
             let place = Witness.Place(url: herald.cloudURL(1), user: "alice", key: "phone")
