@@ -7,7 +7,8 @@ import HeraldSockets
 /// documentation all come from here; the defaults come from `HeraldSettings`.
 enum SettingTable {
     static let all: [Setting] =
-        redis + [log] + logic + cloud + cloudEdge + presence + webhooks + jobs + inbox + limits + http + sockets
+        redis + [log] + logic + cloud + cloudEdge + presence + webhooks + jobs + inbox + limits + http
+        + sockets
 
     static let byName: [String: Setting] = Dictionary(uniqueKeysWithValues: all.map { ($0.name, $0) })
     static let byEnvironmentName: [String: Setting] = Dictionary(
