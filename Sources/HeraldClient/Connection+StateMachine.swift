@@ -51,8 +51,6 @@ struct ConnectionStateMachine<Waiter>: ~Copyable {
             case .connected:
                 let error = ClientError(.unexpectedAnswer, "the node said connected twice")
                 return .violation(waiters: requests.values.map(\.waiter), error)
-            // This client does not follow its inbox.
-            case .reset: return .ignore
             case .ok(nil), .pong(nil), nil: return .ignore
             }
         }

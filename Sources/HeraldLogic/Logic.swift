@@ -21,6 +21,7 @@ public struct Logic<Table: RouteTable, Channel: Bus, Time: Clock>: Service where
     private let jobs: (any JobQueue)?
     private let once: (any OnceTable)?
     private let webhooks: (@Sendable () -> WebhookCounters)?
+    private let moreMetrics: @Sendable () -> [Metric]
     private let logger: Logger
     private let onListening: @Sendable (Int) async -> Void
 
@@ -35,6 +36,7 @@ public struct Logic<Table: RouteTable, Channel: Bus, Time: Clock>: Service where
     ///   - jobs: where queued pushes go; nil for no jobs.
     ///   - once: what remembers requests with an idempotency key; nil refuses them.
     ///   - webhooks: what the process's webhook dispatcher has done, for `/metrics`; nil when there is none.
+    ///   - moreMetrics: what other parts of the process have to tell on `/metrics`.
     ///   - logger: for starts, stops and changes; never a message.
     ///   - onListening: called once with the port, when requests are taken.
     /// - Throws: `LogicError.keyMissing` when other machines could push without a key.
@@ -47,6 +49,7 @@ public struct Logic<Table: RouteTable, Channel: Bus, Time: Clock>: Service where
         jobs: (any JobQueue)? = nil,
         once: (any OnceTable)? = nil,
         webhooks: (@Sendable () -> WebhookCounters)? = nil,
+        moreMetrics: @escaping @Sendable () -> [Metric] = { [] },
         logger: Logger,
         onListening: @escaping @Sendable (_ port: Int) async -> Void = { _ in }
     ) throws(LogicError) where Time == ContinuousClock {
@@ -60,6 +63,7 @@ public struct Logic<Table: RouteTable, Channel: Bus, Time: Clock>: Service where
             jobs: jobs,
             once: once,
             webhooks: webhooks,
+            moreMetrics: moreMetrics,
             logger: logger,
             onListening: onListening
         )
@@ -75,6 +79,7 @@ public struct Logic<Table: RouteTable, Channel: Bus, Time: Clock>: Service where
     ///   - jobs: where queued pushes go; nil for no jobs.
     ///   - once: what remembers requests with an idempotency key; nil refuses them.
     ///   - webhooks: what the process's webhook dispatcher has done, for `/metrics`; nil when there is none.
+    ///   - moreMetrics: what other parts of the process have to tell on `/metrics`.
     ///   - logger: for starts, stops and changes; never a message.
     ///   - onListening: called once with the port, when requests are taken.
     /// - Throws: `LogicError.keyMissing` when other machines could push without a key.
@@ -88,6 +93,7 @@ public struct Logic<Table: RouteTable, Channel: Bus, Time: Clock>: Service where
         jobs: (any JobQueue)? = nil,
         once: (any OnceTable)? = nil,
         webhooks: (@Sendable () -> WebhookCounters)? = nil,
+        moreMetrics: @escaping @Sendable () -> [Metric] = { [] },
         logger: Logger,
         onListening: @escaping @Sendable (_ port: Int) async -> Void = { _ in }
     ) throws(LogicError) {
@@ -103,6 +109,7 @@ public struct Logic<Table: RouteTable, Channel: Bus, Time: Clock>: Service where
         self.jobs = jobs
         self.once = once
         self.webhooks = webhooks
+        self.moreMetrics = moreMetrics
         self.logger = logger
         self.onListening = onListening
     }
@@ -173,10 +180,11 @@ public struct Logic<Table: RouteTable, Channel: Bus, Time: Clock>: Service where
         let nodes = NodeController(table: table, limits: configuration.limits) { watch.recentNodes }
         let service = ServiceController(
             obstacles: { watch.obstacles },
-            metrics: { [webhooks] in
+            metrics: { [webhooks, moreMetrics] in
                 let (done, waiting) = pipeline.counters
                 var metrics = MetricsText(pipeline: done, waiting: waiting, requests: requests)
                 if let webhooks { metrics.add(webhooks(), at: WallClock.now) }
+                metrics.add(moreMetrics())
                 return metrics.text + (jobWatch.map { JobMetricsText(queue: $0.counts).text } ?? "")
             }
         )

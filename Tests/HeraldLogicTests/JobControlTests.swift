@@ -83,7 +83,7 @@ struct JobControlTests {
         let job = try job(4, of: 10, rate: 10)
         _ = try await queue.add(job)
         try await working(held: false) { sent, _, _ async throws in
-            try await withThrowingTaskGroup(of: Void.self) { group in
+            await withTaskGroup(of: Void.self) { group in
                 group.addTask { [clock] in
                     while !Task.isCancelled {
                         await clock.waitUntilSleeping()

@@ -151,7 +151,7 @@ struct InboxTroubleTests {
             try await withLink(to: redis.url) { link async throws in
                 let inbox = RedisInbox(link: link)
                 let place = try await inbox.append([message("p1", alice)])[0].get().position
-                try await withLink(to: redis.url) { other async throws in
+                _ = try await withLink(to: redis.url) { other async throws in
                     try await other.send(RedisCommand("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"))
                 }
                 await untilConnected(link, times: 2)

@@ -1,3 +1,5 @@
+import HeraldCore
+
 /// The counters as Prometheus's text format, version 0.0.4. Names as STYLE.md 31 says; no label is a user's.
 struct MetricsText {
     private(set) var text = ""
@@ -73,6 +75,15 @@ struct MetricsText {
         sample("\(name)_bucket", histogram.count, label: ("le", "+Inf"))
         text += "herald_logic_\(name)_sum \(Self.seconds(histogram.sumMicroseconds))\n"
         sample("\(name)_count", histogram.count)
+    }
+
+    /// Numbers of other parts, under the names that they give.
+    mutating func add(_ metrics: [Metric]) {
+        for metric in metrics {
+            let type = metric.kind == .counter ? "counter" : "gauge"
+            text += "# HELP \(metric.name) \(metric.help)\n# TYPE \(metric.name) \(type)\n"
+            text += "\(metric.name) \(metric.value)\n"
+        }
     }
 
     private mutating func family(_ name: String, _ type: String, _ help: String) {

@@ -40,6 +40,7 @@ struct LogicCommand: AsyncParsableCommand {
                 prefix: settings.redis.prefix
             )
             let webhooks = try webhooks(settings, link, logger: logger)
+            let reaper = settings.reaper(link, logger: logger)
             let logic = try Logic(
                 configuration: configuration(settings),
                 routes: settings.routeTable(link, logger: logger),
@@ -48,12 +49,13 @@ struct LogicCommand: AsyncParsableCommand {
                 jobs: settings.jobQueue(link),
                 once: RedisOnceTable(link: link, prefix: settings.redis.prefix),
                 webhooks: webhooks.map { dispatcher in { @Sendable in dispatcher.counters } },
+                moreMetrics: { reaper?.counts.metrics ?? [] },
                 logger: logger
             ) { port in
                 logger.info("listening", metadata: ["host": "\(settings.logic.host)", "port": "\(port)"])
             }
             var services: [any Service] = [link]
-            if let reaper = settings.reaper(link, logger: logger) { services.append(reaper) }
+            if let reaper { services.append(reaper) }
             if let webhooks { services.append(webhooks) }
             try await Serving.run(services + [logic], logger: logger)
         } catch let error as LogicError {
