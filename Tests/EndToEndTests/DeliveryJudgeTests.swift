@@ -1,3 +1,4 @@
+import Foundation
 import HeraldCore
 import Testing
 
@@ -177,6 +178,21 @@ struct DeliveryJudgeTests {
         #expect(judgement.wrongs.first?.kind == wrong.kind)
         #expect(judgement.wrongs.first?.what.contains(wrong.says) == true, "\(judgement.wrongs)")
         #expect(judgement.counts == [wrong.kind: 1])
+    }
+
+    @Test func `answers are read for what they promise`() throws {
+        let kept =
+            #"{"id":"7","verdicts":[{"user":"a","verdict":"stored","stored":{"epoch":"1","offset":5}}]}"#
+        #expect(try answer(200, kept) == .verdict("stored", id: "7", place: at(1, 5)))
+        let away = #"{"id":"8","verdicts":[{"user":"a","verdict":"offline"}]}"#
+        #expect(try answer(200, away) == .verdict("offline", id: "8", place: nil))
+        #expect(try answer(503, #"{"detail":"too many pushes are waiting; nothing was sent"}"#) == .refused)
+        #expect(try answer(503, #"{"detail":"nothing was sent, but it may be kept"}"#) == .unknown)
+        #expect(try answer(503, #"{"detail":"the time is over"}"#) == .unknown)
+    }
+
+    private func answer(_ status: Int, _ body: String) throws -> DeliveryHistory.Answer {
+        try DeliveryAnswer.read(status, Data(body.utf8))
     }
 
     @Test func `the recorder writes down what happens, in its order`() {
