@@ -91,7 +91,8 @@ struct ReceiptTests {
         try await withReplies { node, replies in
             let client = try await RawClient.connected(port: node.port, "/ws?user=alice&key=phone")
             for number in 1...3000 {
-                try await node.ask(UInt64(number), .acked, [.user(UserID(fixed: "alice"))])
+                let alice = Target.user(UserID(fixed: "alice"))
+                try await node.ask(UInt64(number), .acked, [alice], patience: .seconds(30))
             }
             for number in 1...3000 {
                 #expect(try await client.push() == "p\(number)")
@@ -153,14 +154,15 @@ extension RunningNode {
         _ confirm: ConfirmLevel,
         _ targets: [Target],
         exclude: [UserKey] = [],
-        payload: [UInt8] = Array("1".utf8)
+        payload: [UInt8] = Array("1".utf8),
+        patience: Duration = .seconds(3)
     ) async throws {
         let delivery = Delivery(
             push: PushID(fixed: "p\(ticket)"),
             message: Message(payload: .json(payload)),
             targets: targets,
             exclude: exclude,
-            query: ReceiptQuery(ticket: ticket, confirm: confirm, patience: .seconds(3))
+            query: ReceiptQuery(ticket: ticket, confirm: confirm, patience: patience)
         )
         try await publish(Envelope(sender: "logic-1", deliveries: [delivery]))
     }
