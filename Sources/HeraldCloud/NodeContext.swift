@@ -67,9 +67,11 @@ final class NodeContext: Sendable {
     /// Why the node should get no new clients; empty when it should.
     var reasonsNotReady: [String] {
         let keeper = keeper.snapshot
+        // A lease that the keeper has not heard of yet is one under which nothing is written.
+        let isBehind = status.current.lease.map { $0.incarnation != keeper.incarnation } ?? false
         return status.reasonsNotReady(
             at: .now(),
-            isRebuilding: keeper.isRebuilding,
+            isRebuilding: keeper.isRebuilding || isBehind,
             isTrouble: keeper.isTrouble
         )
     }

@@ -28,6 +28,8 @@ final class RouteKeeper: Sendable {
         var users = 0
         var rooms = 0
         var isRebuilding = false
+        /// The run under which it writes; nil without a lease.
+        var incarnation: Incarnation?
         var isTrouble = false
         var isEmpty = true
         /// Messages to other nodes about sessions that lost their key, and those that could not be sent.
@@ -158,10 +160,12 @@ final class RouteKeeper: Sendable {
         let load = machine.load
         let counts = machine.counts
         let (isRebuilding, isTrouble, isEmpty) = (machine.isRebuilding, machine.isTrouble, machine.isEmpty)
+        let incarnation = machine.lease?.incarnation
         published.withLock { snapshot in
             snapshot.counts = counts
             (snapshot.keys, snapshot.users, snapshot.rooms) = load
             snapshot.isRebuilding = isRebuilding
+            snapshot.incarnation = incarnation
             snapshot.isTrouble = isTrouble
             snapshot.isEmpty = isEmpty
         }

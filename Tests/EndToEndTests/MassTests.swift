@@ -20,7 +20,7 @@ import Testing
                 let before = try await RedisLatency.measure(herald.redisPort, until: .after(pings: 300))
                 let flush = try await Self.flush(herald, backend, users)
                 #expect(flush.allBack < .seconds(5) * Sanitizer.slowdown)
-                #expect(flush.said.allSatisfy { $0.contains("rebuilding") }, "\(flush.said)")
+                #expect(flush.said.allSatisfy { $0.contains("rebuilding") }, "said: \(flush.said)")
                 if !Sanitizer.isOn { #expect(RedisLatency.p99(flush.latencies) < .milliseconds(20)) }
                 Figures.note(
                     """
