@@ -23,6 +23,10 @@ struct TiedCommand: ParsableCommand {
         }
         guard getppid() == parent else { throw Failure(.failed, "process \(parent) has ended") }
         guard let program = command.first else { throw Failure(.usage, "no program is given") }
+        // Commands run on threads of Swift's pool, which block signals; a program keeps the mask over `exec`.
+        var none = sigset_t()
+        sigemptyset(&none)
+        pthread_sigmask(SIG_SETMASK, &none, nil)
         var words = command.map { strdup($0) }
         words.append(nil)
         execvp(program, words)
