@@ -3,7 +3,7 @@ import HeraldCore
 /// The frames of one loop of which somebody waits to hear: that they were written, or that the client has them.
 ///
 /// By slot, in the order in which they were sent; a socket's frames are written in that order. Bounded: what
-/// comes beyond is delivered and not followed, which its tally is told.
+/// comes beyond is delivered and not followed: its tally never counts it as written.
 struct AwaitedFrames {
     struct Frame {
         var tally: DeliveryTally

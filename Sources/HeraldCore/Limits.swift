@@ -47,7 +47,7 @@ public struct Limits: Sendable, Equatable {
     /// The longest `deadline_ms` of a push: its request stays open for so long.
     public var confirmDeadlineMax: Duration = .seconds(30)
     /// Frames of one node whose writing or acknowledgement is awaited: 100,000 of about 100 bytes are 10 MB. What
-    /// comes beyond is delivered and told as not followed any further.
+    /// comes beyond is delivered and not counted as written.
     public var receiptsAwaitedMax = 100_000
     /// How long a push that asks for `routed` is looked up again when a node did not listen, unless it names a
     /// deadline: a node that lost its subscription has it back after some 100 ms, and 25, 50, 100 and 200 ms of
