@@ -124,7 +124,7 @@ public final class CloudNode<Routes: RouteTable, LeaseRoutes: RouteTable, Channe
     var loopValues: LoopGauges.Values { context.loopValues }
     var socketCounters: SocketCounters { engine.counters }
     var inboxCounts: BusInbox.Counts { inbox.counts }
-    func received(_ event: BusEvent) { inbox.receive(event) }
+    func received(_ event: BusEvent) { inbox.receive(event, for: engine.ports) }
     var keeperCounts: RouteKeeper.StateMachine.Counts { keeper.snapshot.counts }
     var currentLease: Lease? { status.current.lease }
 
@@ -153,10 +153,6 @@ public final class CloudNode<Routes: RouteTable, LeaseRoutes: RouteTable, Channe
             }
             group.addTask {
                 await self.keeper.run(routes: self.routes, bus: self.bus, ports: self.engine.ports)
-                return .part
-            }
-            group.addTask {
-                await self.inbox.run(ports: self.engine.ports)
                 return .part
             }
             group.addTask {
@@ -189,7 +185,9 @@ public final class CloudNode<Routes: RouteTable, LeaseRoutes: RouteTable, Channe
 
     private func listenToBus() async throws {
         do {
-            try await bus.listen(to: .node(configuration.node)) { [inbox] event in inbox.receive(event) }
+            try await bus.listen(to: .node(configuration.node)) { [inbox, ports = engine.ports] event in
+                inbox.receive(event, for: ports)
+            }
         } catch is CancellationError {
             throw CancellationError()
         } catch {

@@ -69,7 +69,6 @@ struct NodeMetrics {
         text.counter("herald_sessions_frames_bad_total", "Frames that were refused", loops.framesBad)
         text.counter("herald_inbox_envelopes_total", "Envelopes from the bus", inbox.envelopes)
         text.counter("herald_inbox_bad_envelopes_total", "Envelopes that could not be read", inbox.bad)
-        text.counter("herald_inbox_dropped_envelopes_total", "Envelopes without room", inbox.dropped)
         text.counter("herald_inbox_batches_total", "Batches handed to the loops", inbox.batches)
         text.counter("herald_inbox_dropped_batches_total", "Batches a loop refused", inbox.batchesDropped)
         text.counter("herald_hub_deliveries_total", "Deliveries that a loop began", loops.fanOut.deliveries)

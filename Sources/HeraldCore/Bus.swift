@@ -33,7 +33,8 @@ public protocol Bus: Sendable {
     ///
     /// - Parameters:
     ///   - address: whose channel.
-    ///   - receive: called in order, one call at a time, on a thread of the bus: it may only hand over.
+    ///   - receive: called in order, one call at a time, on a thread of the bus: it must not block, nor take longer
+    ///     than the bus does to bring the next.
     /// - Throws: `CancellationError`, or what the bus cannot recover from by itself (a wrong password).
     func listen(to address: BusAddress, _ receive: @escaping @Sendable (BusEvent) -> Void) async throws
 }
