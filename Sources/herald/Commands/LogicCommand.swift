@@ -27,7 +27,9 @@ struct LogicCommand: AsyncParsableCommand {
         let name = settings.logic.name
         try PortCheck.check(host: settings.logic.host, port: settings.logic.port, for: name)
         let logger = Logger(label: name)
-        let group = MultiThreadedEventLoopGroup.singleton
+        // One thread for requests, pipeline and Redis: a push changes threads nowhere. More cores are used by more
+        // logic processes.
+        let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
         let address = try settings.redisAddress()
         let options = settings.linkOptions(name: "herald-\(name)", logger: logger)
         do {
@@ -46,6 +48,7 @@ struct LogicCommand: AsyncParsableCommand {
                 routes: settings.routeTable(link, logger: logger),
                 bus: bus,
                 inbox: settings.inboxes(link),
+                loops: group,
                 jobs: settings.jobQueue(link),
                 once: RedisOnceTable(link: link, prefix: settings.redis.prefix),
                 webhooks: webhooks.map { dispatcher in { @Sendable in dispatcher.counters } },
