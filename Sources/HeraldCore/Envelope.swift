@@ -20,6 +20,8 @@ public struct Delivery: Sendable, Equatable {
     /// Where the message stands in the inbox of each target, in their order; empty when it stands in none.
     public var positions: [InboxPosition?]
     public var exclude: [UserKey]
+    /// What becomes of it where a connection reads too slowly. Without meaning for what stands in an inbox.
+    public var queuePolicy: QueuePolicy
     /// What its sender wants to know; nil: nothing.
     public var query: ReceiptQuery?
 
@@ -29,6 +31,7 @@ public struct Delivery: Sendable, Equatable {
         targets: [Target],
         positions: [InboxPosition?] = [],
         exclude: [UserKey] = [],
+        queuePolicy: QueuePolicy = .standard,
         query: ReceiptQuery? = nil
     ) {
         self.push = push
@@ -36,6 +39,7 @@ public struct Delivery: Sendable, Equatable {
         self.targets = targets
         self.positions = positions
         self.exclude = exclude
+        self.queuePolicy = queuePolicy
         self.query = query
     }
 

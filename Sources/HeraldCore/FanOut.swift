@@ -102,6 +102,7 @@ public struct FanOut: Sendable {
                     targets: [target],
                     positions: isKept ? [push.positions[target]] : [],
                     exclude: Array(push.exclude),
+                    queuePolicy: push.queuePolicy,
                     query: query
                 )
             )

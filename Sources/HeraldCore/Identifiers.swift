@@ -162,6 +162,16 @@ public struct IdempotencyKey: Hashable, Sendable, CustomStringConvertible {
     }
 }
 
+/// What a message is the newest state of, such as `score/match-7`: 1 to 128 bytes, the same rule as `UserID`.
+public struct CollapseKey: Hashable, Sendable, CustomStringConvertible {
+    public let description: String
+
+    public init(_ text: String) throws(InvalidIdentifier) {
+        try IdentifierRule.check(text, kind: "collapse")
+        description = text
+    }
+}
+
 /// Hands out push ids: eight random characters for the process, then a counter.
 ///
 /// Fifteen bytes or fewer up to 2^35 pushes, so that a `String` holds one without allocating.

@@ -59,6 +59,8 @@ public struct Push: Sendable, Equatable {
     public var confirm: ConfirmLevel
     /// How long after its acceptance it is answered at the latest; nil: `Limits.pushDeadline`.
     public var deadline: Duration?
+    /// What becomes of it where a connection reads too slowly.
+    public var queuePolicy: QueuePolicy
     /// Whether it is kept in the inboxes of its targets, users and rooms, before it is sent.
     public var isDurable: Bool
     /// Whether it may have been kept before: a retry, under the id of the first try.
@@ -73,6 +75,7 @@ public struct Push: Sendable, Equatable {
         exclude: Set<UserKey> = [],
         confirm: ConfirmLevel = .routed,
         deadline: Duration? = nil,
+        queuePolicy: QueuePolicy = .standard,
         isDurable: Bool = false,
         isRepeat: Bool = false
     ) {
@@ -82,6 +85,7 @@ public struct Push: Sendable, Equatable {
         self.exclude = exclude
         self.confirm = confirm
         self.deadline = deadline
+        self.queuePolicy = queuePolicy
         self.isDurable = isDurable
         self.isRepeat = isRepeat
     }

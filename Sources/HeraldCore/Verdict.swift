@@ -20,7 +20,8 @@ public struct Verdict: Hashable, Sendable, CustomStringConvertible {
     /// There is a route, but a node it names did not take the message, or did not say in time what became of it.
     /// Trying again may help; the client may have it all the same, and drops repeats by the push's id.
     public static let unreachable = Self(value: .unreachable)
-    /// The connections are there, and none could take it: they read too slowly.
+    /// The connections are there, and none is shown it: they read too slowly, or a newer push with the same collapse
+    /// key took its place before it was sent.
     public static let dropped = Self(value: .dropped)
 
     public var description: String { value.rawValue }
@@ -76,14 +77,23 @@ public struct Reach: Hashable, Sendable {
     public var written: Int
     /// Whose clients said that they have it.
     public var acked: Int
-    /// Whose queues were full.
+    /// That will not be shown it: their queues had no room for it, or it was replaced there.
     public var dropped: Int
+    /// Of the dropped: where a newer push with the same collapse key took its place.
+    public var collapsed: Int
 
-    public init(connections: Int = 0, written: Int = 0, acked: Int = 0, dropped: Int = 0) {
+    public init(
+        connections: Int = 0,
+        written: Int = 0,
+        acked: Int = 0,
+        dropped: Int = 0,
+        collapsed: Int = 0
+    ) {
         self.connections = connections
         self.written = written
         self.acked = acked
         self.dropped = dropped
+        self.collapsed = collapsed
     }
 
     public static func + (left: Self, right: Self) -> Self {
@@ -91,7 +101,8 @@ public struct Reach: Hashable, Sendable {
             connections: left.connections + right.connections,
             written: left.written + right.written,
             acked: left.acked + right.acked,
-            dropped: left.dropped + right.dropped
+            dropped: left.dropped + right.dropped,
+            collapsed: left.collapsed + right.collapsed
         )
     }
 }

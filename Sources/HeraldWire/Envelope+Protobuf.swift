@@ -53,6 +53,8 @@ extension Delivery {
         }
         for key in exclude { writer.message(7) { key.write(to: &$0) } }
         if let query { writer.message(8) { query.write(to: &$0) } }
+        if let key = queuePolicy.collapseKey { writer.string(9, key.description) }
+        if queuePolicy.isDroppable { writer.unsigned(10, 1) }
     }
 
     fileprivate init(from reader: ProtobufReader) throws(WireError) {
@@ -63,6 +65,7 @@ extension Delivery {
         var positions: [InboxPosition?] = []
         var exclude: [UserKey] = []
         var query: ReceiptQuery?
+        var policy = QueuePolicy()
         while let (field, value) = try reader.next() {
             switch field {
             case 1: push = try named(value, PushID.init)
@@ -80,6 +83,9 @@ extension Delivery {
                 positions.append(try InboxPosition(from: field))
             case 7: exclude.append(try UserKey(from: value.message()))
             case 8: query = ReceiptQuery(from: try ProtobufNumbers(value.message()))
+            case 9: policy.collapseKey = try named(value, CollapseKey.init)
+            // A class that this version does not know is the normal one.
+            case 10: policy.isDroppable = value.number == 1
             default: break
             }
         }
@@ -91,6 +97,7 @@ extension Delivery {
             targets: targets,
             positions: positions,
             exclude: exclude,
+            queuePolicy: policy,
             query: query
         )
     }

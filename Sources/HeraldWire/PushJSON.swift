@@ -64,36 +64,36 @@ public enum PushJSON {
         id: PushID,
         limits: Limits
     ) throws(WireError) -> Request {
+        var push = Push(id: id, targets: [], message: Message())
         var targets = TargetList(max: limits.targetsMax)
-        var message = Message()
-        var exclude: Set<UserKey> = []
-        var confirm = ConfirmLevel.routed
-        var deadline: Duration?
-        var isDurable = false
         var isQueued = false
         var idempotencyKey: IdempotencyKey?
         var fieldOfJobs: String?
         try reader.object { reader, name throws(WireError) in
             switch name {
             case "users", "keys", "rooms", "all": try targets.read(name, from: &reader)
-            case "event": message.event = try event(&reader, limits: limits)
-            case "op": message.op = Int32(try reader.integer(in: Int64(Int32.min)...Int64(Int32.max)))
+            case "event": push.message.event = try event(&reader, limits: limits)
+            case "op":
+                push.message.op = Int32(try reader.integer(in: Int64(Int32.min)...Int64(Int32.max)))
             case "data":
-                try refuseSecondPayload(message)
-                message.payload = .json(try reader.raw())
+                try refuseSecondPayload(push.message)
+                push.message.payload = .json(try reader.raw())
             case "data_base64":
-                try refuseSecondPayload(message)
-                message.payload = .binary(try Base64.decode(reader.string()))
+                try refuseSecondPayload(push.message)
+                push.message.payload = .binary(try Base64.decode(reader.string()))
             case "exclude":
                 try reader.array(max: limits.excludesMax) { reader throws(WireError) in
-                    exclude.insert(try identifier(&reader, UserKey.init))
+                    push.exclude.insert(try identifier(&reader, UserKey.init))
                 }
             case "confirm":
-                confirm = try level(&reader)
+                push.confirm = try level(&reader)
             case "deadline_ms":
                 let longest = limits.confirmDeadlineMax.wholeMilliseconds
-                deadline = .milliseconds(try reader.integer(in: 1...longest))
-            case "durable": isDurable = try reader.bool()
+                push.deadline = .milliseconds(try reader.integer(in: 1...longest))
+            case "durable": push.isDurable = try reader.bool()
+            case "collapse_key":
+                push.queuePolicy.collapseKey = try identifier(&reader, CollapseKey.init)
+            case "class": push.queuePolicy.isDroppable = try isDroppable(&reader)
             case "mode":
                 let mode = try reader.string()
                 guard mode == "direct" || mode == "queued" else {
@@ -113,16 +113,8 @@ public enum PushJSON {
         guard !targets.list.isEmpty else {
             throw WireError(.noTarget, "names no target: give users, keys, rooms or all")
         }
-        let push = Push(
-            id: id,
-            targets: targets.list,
-            message: message,
-            exclude: exclude,
-            confirm: confirm,
-            deadline: deadline,
-            isDurable: isDurable
-        )
-        if isDurable { try checkDurable(push, limits: limits) }
+        push.targets = targets.list
+        if push.isDurable { try checkDurable(push, limits: limits) }
         return Request(
             push: push,
             isQueued: isQueued,
@@ -130,8 +122,8 @@ public enum PushJSON {
         )
     }
 
-    /// A message that is kept is shown later to whoever follows the inbox, so nobody can be excluded from it, and
-    /// a single connection has no inbox.
+    /// A message that is kept is shown to whoever follows the inbox, now or later: so nobody can be excluded from it,
+    /// it cannot give way to others, and a single connection has no inbox.
     private static func checkDurable(_ push: Push, limits: Limits) throws(WireError) {
         for target in push.targets {
             switch target {
@@ -144,6 +136,20 @@ public enum PushJSON {
         }
         guard push.exclude.isEmpty else {
             throw WireError(.conflictingFields, field: "exclude", "cannot stand beside durable")
+        }
+        if push.queuePolicy.collapseKey != nil {
+            throw WireError(
+                .conflictingFields,
+                field: "collapse_key",
+                "cannot stand beside durable: every stored message is shown"
+            )
+        }
+        if push.queuePolicy.isDroppable {
+            throw WireError(
+                .conflictingFields,
+                field: "class",
+                "cannot be \"droppable\" beside durable: every stored message is shown"
+            )
         }
         try checkDurableBytes(push, targets: push.targets.count, limits: limits)
     }
@@ -199,6 +205,7 @@ public enum PushJSON {
             writer.member("written", reach.written)
             if reach.acked > 0 { writer.member("acked", reach.acked) }
             if reach.dropped > 0 { writer.member("dropped", reach.dropped) }
+            if reach.collapsed > 0 { writer.member("collapsed", reach.collapsed) }
         }
         if let position = verdict.position {
             writer.object("stored") { writer in
@@ -207,6 +214,14 @@ public enum PushJSON {
             }
         }
         if let reason = verdict.reason { writer.member("reason", reason) }
+    }
+
+    private static func isDroppable(_ reader: inout JSONReader) throws(WireError) -> Bool {
+        switch try reader.string() {
+        case "normal": false
+        case "droppable": true
+        default: throw WireError(.unsupported, "must be \"normal\" or \"droppable\"")
+        }
     }
 
     private static func level(_ reader: inout JSONReader) throws(WireError) -> ConfirmLevel {

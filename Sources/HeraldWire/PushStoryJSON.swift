@@ -63,6 +63,7 @@ public enum PushStoryJSON {
                 writer.member("written", reach.written)
                 writer.member("acked", reach.acked)
                 writer.member("dropped", reach.dropped)
+                if reach.collapsed > 0 { writer.member("collapsed", reach.collapsed) }
             }
         }
     }

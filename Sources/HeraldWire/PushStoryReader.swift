@@ -80,6 +80,7 @@ enum PushStoryReader {
             case "written": reach.written = try count(&reader)
             case "acked": reach.acked = try count(&reader)
             case "dropped": reach.dropped = try count(&reader)
+            case "collapsed": reach.collapsed = try count(&reader)
             default: _ = try reader.raw()
             }
         }
@@ -153,6 +154,7 @@ public struct VerdictFields: Sendable {
         case "written": counts.written = try count(&reader)
         case "acked": counts.acked = try count(&reader)
         case "dropped": counts.dropped = try count(&reader)
+        case "collapsed": counts.collapsed = try count(&reader)
         case "stored": position = try Self.position(&reader)
         case "reason": reason = try reader.string()
         default: _ = try reader.raw()

@@ -41,6 +41,7 @@ extension Receipt {
             writer.count(4, reach.written)
             writer.count(5, reach.acked)
             writer.count(6, reach.dropped)
+            writer.count(9, reach.collapsed)
         }
         if isFinal { writer.unsigned(7, 1) }
         if reach == nil { writer.unsigned(8, 1) }
@@ -51,7 +52,8 @@ extension Receipt {
             connections: numbers.count(3),
             written: numbers.count(4),
             acked: numbers.count(5),
-            dropped: numbers.count(6)
+            dropped: numbers.count(6),
+            collapsed: numbers.count(9)
         )
         self.init(
             ticket: numbers[1],
@@ -86,14 +88,14 @@ extension ConfirmLevel {
     }
 }
 
-/// A message of which only the numbers in its fields 1 to 8 are of use; absent ones are 0.
+/// A message of which only the numbers in its fields 1 to 9 are of use; absent ones are 0.
 struct ProtobufNumbers {
-    private var values = InlineArray<9, UInt64>(repeating: 0)
+    private var values = InlineArray<10, UInt64>(repeating: 0)
 
     init(_ message: ProtobufReader) throws(WireError) {
         var reader = message
         while let (field, value) = try reader.next() {
-            if field < 9, let number = value.number { values[Int(field)] = number }
+            if field < 10, let number = value.number { values[Int(field)] = number }
         }
     }
 

@@ -78,6 +78,17 @@ struct EnvelopeTests {
         #expect(try Envelope(wire: envelope.encoded() + later) == envelope)
     }
 
+    @Test func `a class of a later version is the normal one, and what has no policy writes none`() throws {
+        let delivery = Delivery(push: try PushID("p"), message: Message(), targets: [])
+        let bytes = Envelope(sender: "", deliveries: [delivery]).encoded()
+        #expect(bytes == [0x0A, 0x00, 0x12, 0x03, 0x0A, 0x01, 0x70])
+        for (number, isDroppable) in [(UInt8(0), false), (1, true), (2, false)] {
+            let later = Array(bytes[..<3]) + [0x05] + bytes[4...] + [0x50, number]
+            let policy = try Envelope(wire: later).deliveries.first?.queuePolicy
+            #expect(policy == QueuePolicy(isDroppable: isDroppable))
+        }
+    }
+
     /// protoc is the judge of whether envelope.proto and the code say the same.
     @Test(.timeLimit(.minutes(1))) func `protoc reads what is written, and what protoc writes is read`()
         throws
@@ -88,7 +99,8 @@ struct EnvelopeTests {
         for line in [
             #"sender: "logic-1""#, #"event: "order.shipped""#, "op: -7", #"user: "alice""#, #"room: "news""#,
             "everyone: true", "confirm: ACKED", "patience_ms: 2950", #"session: "cloud-1#7.42""#,
-            "code: 4501", "epoch: 1712345678901", "offset: 42",
+            "code: 4501", "epoch: 1712345678901", "offset: 42", #"collapse_key: "score/7""#,
+            "class: DROPPABLE",
         ] {
             #expect(shown.contains(line), "\(line) is not in:\n\(shown)")
         }
@@ -106,7 +118,7 @@ struct EnvelopeTests {
                 Receipt(
                     ticket: 9,
                     target: 3,
-                    reach: Reach(connections: 4, written: 3, acked: 2, dropped: 1),
+                    reach: Reach(connections: 6, written: 3, acked: 2, dropped: 3, collapsed: 2),
                     isFinal: true
                 ),
                 Receipt(ticket: .max, target: 0, reach: nil, isFinal: true),
@@ -115,7 +127,9 @@ struct EnvelopeTests {
         )
         #expect(try Reply(wire: reply.encoded()) == reply)
         let text = try protoc("--decode=herald.Reply", input: reply.encoded())
-        for line in ["written: 3", "absent: true", "final: true", "ticket: 18446744073709551615"] {
+        for line in [
+            "written: 3", "absent: true", "final: true", "collapsed: 2", "ticket: 18446744073709551615",
+        ] {
             #expect(String(decoding: text, as: UTF8.self).contains(line))
         }
         #expect(try Reply(wire: protoc("--encode=herald.Reply", input: text)) == reply)
@@ -149,6 +163,7 @@ struct EnvelopeTests {
                     push: try PushID("p2"),
                     message: Message(op: Int32.max, payload: .binary([0, 255])),
                     targets: [.user(try UserID("用户"))],
+                    queuePolicy: QueuePolicy(collapseKey: try CollapseKey("score/7"), isDroppable: true),
                     query: ReceiptQuery(ticket: 7, confirm: .routed, patience: .seconds(30))
                 ),
             ],

@@ -27,6 +27,9 @@ struct PushJSONTests {
         #expect(acked.confirm == .acked)
         #expect(acked.deadline == .seconds(30))
         #expect(try decode(#"{"all":true}"#).targets == [.everyone])
+        #expect(try decode(#"{"all":true,"class":"normal"}"#).queuePolicy == .standard)
+        let yielding = try decode(#"{"all":true,"collapse_key":"score/7","class":"droppable"}"#).queuePolicy
+        #expect(yielding == QueuePolicy(collapseKey: try CollapseKey("score/7"), isDroppable: true))
         #expect(try decode(#"{"all":true,"data":null}"#).message.payload == .json(Array("null".utf8)))
         #expect(try decode(#"{"users":["a"],"data_base64":"AAH/"}"#).message.payload == .binary([0, 1, 255]))
     }
@@ -46,6 +49,14 @@ struct PushJSONTests {
         (#"{"all":true,"confirm":"read"}"#, "unsupported", "confirm"),
         (#"{"all":true,"deadline_ms":0}"#, "out_of_range", "deadline_ms"),
         (#"{"all":true,"deadline_ms":30001}"#, "out_of_range", "deadline_ms"),
+        (#"{"all":true,"collapse_key":""}"#, "bad_id", "collapse_key"),
+        (#"{"all":true,"collapse_key":"a b"}"#, "bad_id", "collapse_key"),
+        (#"{"all":true,"collapse_key":7}"#, "wrong_type", "collapse_key"),
+        (#"{"all":true,"collapse_key":null}"#, "wrong_type", "collapse_key"),
+        (#"{"all":true,"class":"urgent"}"#, "unsupported", "class"),
+        (#"{"all":true,"class":true}"#, "wrong_type", "class"),
+        (#"{"users":["a"],"durable":true,"collapse_key":"k"}"#, "conflicting_fields", "collapse_key"),
+        (#"{"users":["a"],"class":"droppable","durable":true}"#, "conflicting_fields", "class"),
         (#"{"users":["a","b","c","d"]}"#, "too_many", "users"),
         (#"{"users":["a","b"],"rooms":["c","d"]}"#, "too_many", "rooms"),
         (#"{"all":true,"exclude":["a"]}"#, "bad_id", "exclude[0]"),
@@ -90,6 +101,26 @@ struct PushJSONTests {
                 {"room":"news","verdict":"unreachable","missed":["cloud-2"]},{"all":true,"verdict":"offline"}]}
                 """
         )
+    }
+
+    @Test func `a collapse key has at most 128 bytes`() throws {
+        let longest = String(repeating: "k", count: 128)
+        let push = try decode(#"{"all":true,"collapse_key":"\#(longest)"}"#)
+        #expect(push.queuePolicy.collapseKey?.description == longest)
+        #expect(throws: WireError.self) { try decode(#"{"all":true,"collapse_key":"\#(longest)k"}"#) }
+    }
+
+    @Test func `what was replaced is told beside what was dropped`() throws {
+        let verdict = TargetVerdict(
+            target: .everyone,
+            verdict: .dropped,
+            reach: Reach(connections: 5, dropped: 5, collapsed: 3)
+        )
+        let text = String(
+            decoding: PushJSON.encode(PushAnswer(id: try PushID("p"), verdicts: [verdict])),
+            as: UTF8.self
+        )
+        #expect(text.contains(#""connections":5,"written":0,"dropped":5,"collapsed":3"#))
     }
 
     private func decode(_ text: String) throws -> Push {
