@@ -43,7 +43,8 @@ extension RedisScript {
     static let presenceWalk = telling("presence_walk", PackageResources.presence_walk_lua)
     static let roomShare = RedisScript(name: "room_share", source: PackageResources.room_share_lua)
     static let roomPrune = RedisScript(name: "room_prune", source: PackageResources.room_prune_lua)
-    static let busPublish = RedisScript(name: "bus_publish", source: PackageResources.bus_publish_lua)
+    static let busPublish = publishing("bus_publish", PackageResources.bus_publish_lua)
+    static let busDirect = publishing("bus_direct", PackageResources.bus_direct_lua)
     static let busProbe = RedisScript(name: "bus_probe", source: PackageResources.bus_probe_lua)
     static let hold = RedisScript(name: "hold", source: PackageResources.hold_lua)
     static let onceClaim = RedisScript(name: "once_claim", source: PackageResources.once_claim_lua)
@@ -55,8 +56,13 @@ extension RedisScript {
         [
             nodeRegister, nodeRenew, nodeLeave, nodesDrop, routeBind, routeRenew, routeUnbind, routePrune,
             presenceSettle, presenceWalk, roomShare, roomPrune, hold,
-            busPublish, busProbe, onceClaim, onceComplete, onceAbandon,
+            busPublish, busDirect, busProbe, onceClaim, onceComplete, onceAbandon,
         ] + jobs + inbox
+
+    /// A script that begins with what `hop.lua` defines.
+    private static func publishing(_ name: String, _ source: [UInt8]) -> RedisScript {
+        RedisScript(name: name, source: PackageResources.hop_lua + source)
+    }
 
     /// A script that begins with what `presence.lua` defines.
     private static func telling(_ name: String, _ source: [UInt8]) -> RedisScript {
