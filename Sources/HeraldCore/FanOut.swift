@@ -96,17 +96,30 @@ public struct FanOut: Sendable {
         } else {
             deliveryIndex[node] = batches[batch].deliveries.count
             batches[batch].deliveries.append(
-                Delivery(
-                    push: push.id,
-                    message: push.message,
-                    targets: [target],
-                    positions: isKept ? [push.positions[target]] : [],
-                    exclude: Array(push.exclude),
-                    queuePolicy: push.queuePolicy,
-                    query: query
-                )
+                Delivery(of: push, to: target, position: isKept ? push.positions[target] : nil, query)
             )
         }
+    }
+}
+
+extension Delivery {
+    /// A push's delivery to one of its targets, as every node gets it that holds the target.
+    ///
+    /// - Parameters:
+    ///   - push: what is delivered.
+    ///   - target: one of its targets.
+    ///   - position: where it stands in the target's inbox; nil: in none.
+    ///   - query: what the sender wants to know.
+    public init(of push: Push, to target: Target, position: InboxPosition? = nil, _ query: ReceiptQuery?) {
+        self.init(
+            push: push.id,
+            message: push.message,
+            targets: [target],
+            positions: push.positions.isEmpty ? [] : [position],
+            exclude: Array(push.exclude),
+            queuePolicy: push.queuePolicy,
+            query: query
+        )
     }
 }
 

@@ -16,6 +16,7 @@ public struct Logic<Table: RouteTable, Channel: Bus, Time: Clock>: Service where
     private let table: Table
     private let bus: Channel
     private let inbox: (any Inbox)?
+    private let direct: (any DirectBus)?
     private let clock: Time
     private let loops: any EventLoopGroup
     private let jobs: (any JobQueue)?
@@ -30,6 +31,7 @@ public struct Logic<Table: RouteTable, Channel: Bus, Time: Clock>: Service where
     ///   - routes: where targets are looked up.
     ///   - bus: what carries envelopes to the nodes.
     ///   - inbox: where durable pushes are kept; nil for none.
+    ///   - direct: takes a push that comes alone in one step; nil: look-up and publish are always two.
     ///   - loops: what the sockets are read on, and the pipeline runs on. One thread serves some 30,000 pushes a
     ///     second with the fewest switches between threads (see `LoopExecutor`), and fewer still when the table
     ///     and the bus live on it too. Not shut down by this.
@@ -45,6 +47,7 @@ public struct Logic<Table: RouteTable, Channel: Bus, Time: Clock>: Service where
         routes: Table,
         bus: Channel,
         inbox: (any Inbox)? = nil,
+        direct: (any DirectBus)? = nil,
         loops: any EventLoopGroup = MultiThreadedEventLoopGroup.singleton,
         jobs: (any JobQueue)? = nil,
         once: (any OnceTable)? = nil,
@@ -58,6 +61,7 @@ public struct Logic<Table: RouteTable, Channel: Bus, Time: Clock>: Service where
             routes: routes,
             bus: bus,
             inbox: inbox,
+            direct: direct,
             clock: ContinuousClock(),
             loops: loops,
             jobs: jobs,
@@ -74,6 +78,7 @@ public struct Logic<Table: RouteTable, Channel: Bus, Time: Clock>: Service where
     ///   - routes: where targets are looked up.
     ///   - bus: what carries envelopes to the nodes.
     ///   - inbox: where durable pushes are kept; nil for none.
+    ///   - direct: takes a push that comes alone in one step; nil: look-up and publish are always two.
     ///   - clock: what deadlines and durations are measured with.
     ///   - loops: what the sockets are read on, and the pipeline runs on.
     ///   - jobs: where queued pushes go; nil for no jobs.
@@ -88,6 +93,7 @@ public struct Logic<Table: RouteTable, Channel: Bus, Time: Clock>: Service where
         routes: Table,
         bus: Channel,
         inbox: (any Inbox)? = nil,
+        direct: (any DirectBus)? = nil,
         clock: Time,
         loops: any EventLoopGroup = MultiThreadedEventLoopGroup.singleton,
         jobs: (any JobQueue)? = nil,
@@ -104,6 +110,7 @@ public struct Logic<Table: RouteTable, Channel: Bus, Time: Clock>: Service where
         self.table = routes
         self.bus = bus
         self.inbox = inbox
+        self.direct = direct
         self.clock = clock
         self.loops = loops
         self.jobs = jobs
@@ -122,6 +129,7 @@ public struct Logic<Table: RouteTable, Channel: Bus, Time: Clock>: Service where
             table: table,
             bus: bus,
             inbox: inbox,
+            direct: direct,
             sender: configuration.name,
             limits: configuration.limits,
             clock: clock,

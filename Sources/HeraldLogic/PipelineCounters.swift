@@ -22,6 +22,8 @@ struct PipelineCounters: Sendable, Equatable {
     var turns = 0
     /// Pushes over all turns: divided by `turns`, how many share a look-up.
     var turnPushes = 0
+    /// Pushes that were looked up and published in one step.
+    var direct = 0
     /// Envelopes handed to the bus.
     var envelopes = 0
     /// Those of them whose channel had no subscriber.

@@ -89,7 +89,7 @@ extension PushPipeline {
     }
 
     /// Answers those of a turn about whom all is known, and holds the others.
-    private func settle(
+    func settle(
         _ turn: PushTurn,
         _ first: UInt64,
         _ answers: [PushAnswer],

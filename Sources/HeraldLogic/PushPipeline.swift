@@ -12,7 +12,8 @@ import Synchronization
 ///
 /// Turns are looked up one after the other and sent one after the other, and the sending of one overlaps with the
 /// look-up of the next. A turn is sent only when the one before it is through: so pushes reach a session in the
-/// order in which they were accepted. Two lanes of turns would be faster only where Redis's answer takes longer
+/// order in which they were accepted. A push that comes alone while nothing is being sent goes out in the very step
+/// that looks it up, where table and bus can do that (`DirectBus`). Two lanes of turns would be faster only where Redis's answer takes longer
 /// than the work of a turn, and would have to give up that order.
 ///
 /// Who waits for its turn, and what a push is told that gets no verdicts, is decided in `PushQueue`; which nodes get
@@ -22,6 +23,7 @@ where Time.Duration == Duration {
     let table: Table
     let bus: Channel
     let inbox: (any Inbox)?
+    let direct: (any DirectBus)?
     /// This process among all that send, so that replies find it.
     let sender: String
     let clock: Time
@@ -29,6 +31,8 @@ where Time.Duration == Duration {
     let queue: Mutex<PushQueue>
     let follow: Mutex<PushFollow>
     let inboxTrouble = Mutex<InboxError?>(nil)
+    /// Whether a turn is being sent beside the one that is looked up.
+    private let isSending = Atomic(false)
     private let deadline: Duration
     private let began: Time.Instant
     private let executor: (any TaskExecutor)?
@@ -40,6 +44,7 @@ where Time.Duration == Duration {
     ///   - table: answers each call within a time limit of its own.
     ///   - bus: answers each call within a time limit of its own.
     ///   - inbox: where durable pushes are kept; nil: they are refused.
+    ///   - direct: takes a push that comes alone in one step; nil: look-up and publish are always two.
     ///   - sender: this process's name. In envelopes it has a random end, so that two processes of one name do not
     ///     get each other's replies.
     ///   - limits: how many pushes may wait, and how long; what is remembered of them.
@@ -50,6 +55,7 @@ where Time.Duration == Duration {
         table: Table,
         bus: Channel,
         inbox: (any Inbox)? = nil,
+        direct: (any DirectBus)? = nil,
         sender: String,
         limits: Limits = .standard,
         clock: Time,
@@ -66,6 +72,7 @@ where Time.Duration == Duration {
             table: table,
             bus: bus,
             inbox: inbox,
+            direct: direct,
             sender: "\(sender)-\(String(UInt32.random(in: 0...(.max)), radix: 36))",
             bounds: PushQueue.Bounds(waitingMax: limits.pushesWaitingMax, deadline: limits.pushDeadline),
             following: following,
@@ -79,6 +86,7 @@ where Time.Duration == Duration {
         table: Table,
         bus: Channel,
         inbox: (any Inbox)? = nil,
+        direct: (any DirectBus)? = nil,
         sender: String,
         bounds: PushQueue.Bounds,
         following: PushFollow.Bounds = PushFollow.Bounds(),
@@ -90,6 +98,7 @@ where Time.Duration == Duration {
         self.table = table
         self.bus = bus
         self.inbox = inbox
+        self.direct = direct
         self.sender = sender
         self.deadline = bounds.deadline
         self.clock = clock
@@ -194,12 +203,17 @@ where Time.Duration == Duration {
         await withTaskGroup(of: Void.self) { sending in
             while let taken = await nextTurn(&signals) {
                 guard let turn = await kept(taken) else { continue }
+                if !isSending.load(ordering: .relaxed), await sentDirectly(turn) { continue }
                 do throws(RouteTableError) {
                     let found = turn.pushes.isEmpty ? LookupAnswer() : try await lookUp(turn.pushes)
                     lastError = nil
                     let lookedUp = now
                     await sending.next()
-                    sending.addTask { await self.send(turn, found, lookedUp) }
+                    isSending.store(true, ordering: .relaxed)
+                    sending.addTask {
+                        await self.send(turn, found, lookedUp)
+                        self.isSending.store(false, ordering: .relaxed)
+                    }
                 } catch {
                     if error != lastError { note(error) }
                     lastError = error

@@ -75,12 +75,14 @@ struct Fleet: Sendable {
         bounds: PushQueue.Bounds = PushQueue.Bounds(waitingMax: 1000, deadline: .seconds(3)),
         following: PushFollow.Bounds = .once,
         clock: ManualClock = ManualClock(),
+        direct: MemoryDirectBus? = nil,
         _ body: @Sendable (MemoryPipeline) async throws -> Void
     ) async throws {
         let pipeline = MemoryPipeline(
             table: table,
             bus: bus,
             inbox: messages,
+            direct: direct,
             sender: "logic-test",
             bounds: bounds,
             following: following,

@@ -4,6 +4,9 @@ import HeraldCore
 extension PushFollow {
     // MARK: Replies
 
+    /// One push to one target: a few nodes with a few words each. More than that is somebody's mistake.
+    private static let earlyMax = 256
+
     /// A node tells what became of deliveries.
     ///
     /// - Returns: who has to be told.
@@ -20,9 +23,33 @@ extension PushFollow {
         return touched.compactMap { judge($0, at: now) }
     }
 
+    /// The next push is published in the same step that finds its nodes: what they answer may be here before it is
+    /// known who they are. Such receipts wait for `takeEarly`.
+    mutating func expectEarly() { early = (nextNumber, []) }
+
+    /// The push is known now, or was not sent after all.
+    ///
+    /// - Returns: who has to be told.
+    mutating func takeEarly(at now: Duration) -> [SettledFollow] {
+        guard let waiting = early.take(), !waiting.receipts.isEmpty else { return [] }
+        var isTouched = false
+        for (receipt, node) in waiting.receipts {
+            if apply(receipt, from: node, at: now) == nil {
+                counters.receiptsStrange += 1
+            } else {
+                isTouched = true
+            }
+        }
+        return isTouched ? [judge(waiting.number, at: now)].compactMap { $0 } : []
+    }
+
     /// - Returns: the push it was about; nil when nothing can be made of it.
     private mutating func apply(_ receipt: Receipt, from node: NodeID, at now: Duration) -> UInt64? {
         let number = receipt.ticket / 64
+        if number == early?.number, early.map({ $0.receipts.count < Self.earlyMax }) == true {
+            early?.receipts.append((receipt, node))
+            return number
+        }
         if pursuits[number] == nil, receipt.reach == nil { pursue(number, at: now) }
         guard
             let isNews = pursuits[number]?.received(
@@ -87,6 +114,7 @@ extension PushFollow {
                     targets: targets,
                     positions: positions.isEmpty ? [] : targets.map { positions[$0] },
                     exclude: Array(pursuit.push.exclude),
+                    queuePolicy: pursuit.push.queuePolicy,
                     query: query(
                         item.number,
                         round: leg.round,

@@ -34,6 +34,8 @@ struct PushFollow: ~Copyable {
     private var moments = MomentHeap()
     /// Nil while replies arrive.
     private var deafSince: Duration? = .zero
+    /// What came back of the push with this number before anything else was known of it.
+    var early: (number: UInt64, receipts: [(receipt: Receipt, node: NodeID)])?
     private var heardAgain: Duration = .zero
 
     struct Bounds: Sendable {
@@ -245,6 +247,9 @@ struct PushFollow: ~Copyable {
     func hasDueSearch(at now: Duration) -> Bool {
         searching.contains { number in (pursuits[number]?.nextTry).map { $0 <= now } ?? false }
     }
+
+    /// Whether nothing is to be looked up again, now or later.
+    var hasNoSearch: Bool { searching.isEmpty }
 
     /// Whether nobody waits and nothing is searched for.
     var isIdle: Bool { held.isEmpty && searching.isEmpty }

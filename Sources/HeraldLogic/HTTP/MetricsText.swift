@@ -34,6 +34,7 @@ struct MetricsText {
             "Pushes of all turns; by turns_total: how many share one.",
             pipeline.turnPushes
         )
+        counter("direct_total", "Pushes looked up and published in one step.", pipeline.direct)
         counter("envelopes_total", "Envelopes handed to the bus.", pipeline.envelopes)
         counter(
             "envelopes_missed_total",

@@ -48,6 +48,7 @@ struct LogicCommand: AsyncParsableCommand {
                 routes: settings.routeTable(link, logger: logger),
                 bus: bus,
                 inbox: settings.inboxes(link),
+                direct: bus,
                 loops: group,
                 jobs: settings.jobQueue(link),
                 once: RedisOnceTable(link: link, prefix: settings.redis.prefix),
