@@ -141,6 +141,7 @@ struct EventLoop<Handler: SocketHandler & ~Copyable>: ~Copyable {
         table.releaseEnded()
         let excess = budget.add(table.queuedBytes - publishedBytes, own: table.queuedBytes)
         publishedBytes = table.queuedBytes
+        table.isBudgetHalfUsed = budget.isHalfUsed
         if excess > 0 { table.shed(excessBytes: excess) }
         publishCounters()
     }

@@ -13,13 +13,21 @@ final class FrameBytes: @unchecked Sendable {
     private let size: UInt32
     /// Of a twin: the window for which it was compressed. 0 for a plain frame.
     private let windowBits: UInt8
+    let isDroppable: Bool
+    private let hasCollapse: Bool
     private let next = AtomicLazyReference<FrameBytes>()
 
-    init(capacity: Int, windowBits: Int = 0) {
+    init(capacity: Int, windowBits: Int = 0, policy: FramePolicy = .wait) {
         precondition(capacity <= Int(UInt32.max), "a frame stays below 4 GiB")
-        base = .allocate(byteCount: max(capacity, 1), alignment: 1)
+        let tail = policy.collapse == nil ? 0 : MemoryLayout<UInt64>.size
+        base = .allocate(byteCount: max(capacity + tail, 1), alignment: 1)
         size = UInt32(capacity)
         self.windowBits = UInt8(windowBits)
+        isDroppable = policy.isDroppable
+        hasCollapse = policy.collapse != nil
+        if let collapse = policy.collapse {
+            (base + capacity).storeBytes(of: collapse.rawValue, as: UInt64.self)
+        }
     }
 
     deinit {
@@ -27,6 +35,13 @@ final class FrameBytes: @unchecked Sendable {
     }
 
     var count: Int { Int(size) }
+
+    /// The collapse id, which stands behind the frame, so that others pay nothing for it; 0 when there is none.
+    var collapse: UInt64 { hasCollapse ? base.loadUnaligned(fromByteOffset: count, as: UInt64.self) : 0 }
+    var hasPolicy: Bool { hasCollapse || isDroppable }
+    var policy: FramePolicy {
+        FramePolicy(collapse: CollapseID(rawValue: collapse), isDroppable: isDroppable)
+    }
 
     /// What stands in the first byte; of a whole frame only.
     var opcode: Opcode { Opcode(rawValue: base.load(as: UInt8.self) & 0x0F) ?? .binary }

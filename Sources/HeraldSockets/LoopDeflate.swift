@@ -95,7 +95,11 @@ struct LoopDeflate: ~Copyable {
         defer { deflated.trim() }
         guard deflated.count > 0 else { return FrameBytes(capacity: 0, windowBits: windowBits) }
         let header = FrameHeader.outboundBytes(payloadBytes: deflated.count)
-        let bytes = FrameBytes(capacity: header + deflated.count, windowBits: windowBits)
+        let bytes = FrameBytes(
+            capacity: header + deflated.count,
+            windowBits: windowBits,
+            policy: plain.policy
+        )
         FrameHeader.write(
             opcode: plain.opcode,
             payloadBytes: deflated.count,

@@ -19,6 +19,9 @@ final class NodeBudget: Sendable {
         self.bytesMax = bytesMax
     }
 
+    /// Whether half of it is used, so that what may be left out is.
+    var isHalfUsed: Bool { held.load(ordering: .relaxed) > bytesMax / 2 }
+
     /// - Parameters:
     ///   - difference: by how much the loop's queues have grown.
     ///   - own: what they hold now.

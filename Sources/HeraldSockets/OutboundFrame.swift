@@ -7,8 +7,13 @@ public struct OutboundFrame: Sendable {
     let bytes: FrameBytes
 
     /// A text message. That the bytes are UTF-8 is the caller's promise.
-    public static func text(_ payload: borrowing some Collection<UInt8>) -> OutboundFrame {
-        encoded(.text, payload)
+    ///
+    /// `policy`: what `SocketTable.offer` does with it where a socket reads too slowly.
+    public static func text(
+        _ payload: borrowing some Collection<UInt8>,
+        policy: FramePolicy = .wait
+    ) -> OutboundFrame {
+        encoded(.text, payload, policy)
     }
 
     /// A text message.
@@ -50,13 +55,21 @@ public struct OutboundFrame: Sendable {
 
     /// Bytes on the wire.
     public var byteCount: Int { bytes.count }
+
+    /// Whether it is for `SocketTable.offer`, and what that does with it.
+    public var hasPolicy: Bool { bytes.hasPolicy }
+    public var policy: FramePolicy { bytes.policy }
 }
 
 extension OutboundFrame {
-    static func encoded(_ opcode: Opcode, _ payload: borrowing some Collection<UInt8>) -> OutboundFrame {
+    static func encoded(
+        _ opcode: Opcode,
+        _ payload: borrowing some Collection<UInt8>,
+        _ policy: FramePolicy = .wait
+    ) -> OutboundFrame {
         let count = payload.count
         let header = FrameHeader.outboundBytes(payloadBytes: count)
-        let bytes = FrameBytes(capacity: header + count)
+        let bytes = FrameBytes(capacity: header + count, policy: policy)
         FrameHeader.write(opcode: opcode, payloadBytes: count, to: bytes.base)
         let target = UnsafeMutableRawBufferPointer(start: bytes.base + header, count: count)
         target.copyBytes(from: copy payload)

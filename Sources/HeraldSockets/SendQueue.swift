@@ -3,15 +3,12 @@ import Glibc
 /// What waits to be sent to one socket: references to frames, in order, and how far the first has gone.
 ///
 /// The first frame has a place of its own and the rest a ring, so the usual single frame of a turn
-/// allocates nothing and a socket that waits for nothing holds nothing. Owns the ring.
+/// allocates nothing and a socket that waits for nothing holds nothing.
 struct SendQueue: ~Copyable {
     /// Wire bytes not yet given to the kernel.
     private(set) var byteCount = 0
     private var first: OutboundFrame?
-    private var ring: UnsafeMutablePointer<OutboundFrame>?
-    private var ringHead: UInt32 = 0
-    private var ringCount: UInt32 = 0
-    private var ringCapacity: UInt32 = 0
+    private var ring = FrameRing()
     private var firstSent: UInt32 = 0
 
     /// What a waiting frame holds besides its bytes: object (32), heap headers (16), reference (8), rounded
@@ -20,14 +17,8 @@ struct SendQueue: ~Copyable {
 
     init() {}
 
-    deinit {
-        guard let ring else { return }
-        for offset in 0..<ringCount { (ring + ringIndex(offset)).deinitialize(count: 1) }
-        ring.deallocate()
-    }
-
     var isEmpty: Bool { first == nil }
-    var count: Int { first == nil ? 0 : 1 + Int(ringCount) }
+    var count: Int { first == nil ? 0 : 1 + ring.count }
 
     /// The memory that waits here; what the limits are about.
     var heldBytes: Int { byteCount + count * Self.frameOverheadBytes }
@@ -38,9 +29,7 @@ struct SendQueue: ~Copyable {
             first = frame
             return
         }
-        if ringCount == ringCapacity { growRing() }
-        ring?.advanced(by: ringIndex(ringCount)).initialize(to: frame)
-        ringCount += 1
+        ring.append(frame)
     }
 
     /// Names the unsent bytes of the first frames.
@@ -51,10 +40,9 @@ struct SendQueue: ~Copyable {
         let sent = Int(firstSent)
         vectors[0] = iovec(iov_base: first.bytes.base + sent, iov_len: first.bytes.count - sent)
         var bytes = first.bytes.count - sent
-        let more = min(Int(ringCount), vectors.count - 1)
-        guard let ring else { return (1, bytes) }
+        let more = min(ring.count, vectors.count - 1)
         for offset in 0..<more {
-            let frame = ring.advanced(by: ringIndex(UInt32(offset)))
+            let frame = ring.frame(offset)
             let count = frame.pointee.bytes.count
             vectors[1 + offset] = iovec(iov_base: frame.pointee.bytes.base, iov_len: count)
             bytes += count
@@ -74,10 +62,9 @@ struct SendQueue: ~Copyable {
         while let frame = first, left >= frame.byteCount {
             left -= frame.byteCount
             if frame.isReceipt { receipts += 1 }
-            first = popRing()
+            first = ring.popFirst()
         }
         firstSent = UInt32(left)
-        if ringCount == 0 { releaseRing() }
         return receipts
     }
 
@@ -85,13 +72,12 @@ struct SendQueue: ~Copyable {
     ///
     /// - Parameter keptBytes: so many of the unsent bytes are as good as sent: every frame with any of them stays.
     mutating func removeUnstarted(keeping keptBytes: Int = 0) {
-        while ringCount > 0, let ring {
-            let last = ring + ringIndex(ringCount - 1)
-            guard byteCount - last.pointee.byteCount >= keptBytes else { return }
-            byteCount -= last.move().byteCount
-            ringCount -= 1
+        while !ring.isEmpty {
+            let lastBytes = ring.frame(ring.count - 1).pointee.byteCount
+            guard byteCount - lastBytes >= keptBytes else { return }
+            _ = ring.popLast()
+            byteCount -= lastBytes
         }
-        releaseRing()
         if let frame = first, firstSent == 0, keptBytes == 0 {
             byteCount -= frame.byteCount
             first = nil
@@ -102,38 +88,58 @@ struct SendQueue: ~Copyable {
         first = nil
         firstSent = 0
         byteCount = 0
-        releaseRing()
+        ring = FrameRing()
     }
 
-    private func ringIndex(_ offset: UInt32) -> Int { Int((ringHead + offset) & (ringCapacity - 1)) }
-
-    private mutating func popRing() -> OutboundFrame? {
-        guard ringCount > 0, let ring else { return nil }
-        let frame = ring.advanced(by: Int(ringHead)).move()
-        ringHead = (ringHead + 1) & (ringCapacity - 1)
-        ringCount -= 1
-        return frame
-    }
-
-    private mutating func growRing() {
-        let capacity = max(4, ringCapacity * 2)
-        let grown = UnsafeMutablePointer<OutboundFrame>.allocate(capacity: Int(capacity))
-        if let ring {
-            for offset in 0..<ringCount {
-                grown.advanced(by: Int(offset)).moveInitialize(from: ring + ringIndex(offset), count: 1)
-            }
-            ring.deallocate()
+    /// Where the last frame with a collapse id stands that may still be taken out.
+    ///
+    /// - Parameters:
+    ///   - collapse: the id.
+    ///   - keptBytes: as in `removeUnstarted`.
+    /// - Returns: its place, the first being 0; nil when there is none.
+    func place(of collapse: CollapseID, keeping keptBytes: Int = 0) -> Int? {
+        var firstFree = 0
+        var before = (first?.byteCount ?? 0) - Int(firstSent)
+        while before < keptBytes, firstFree < ring.count {
+            before += ring.frame(firstFree).pointee.byteCount
+            firstFree += 1
         }
-        ring = grown
-        ringCapacity = capacity
-        ringHead = 0
+        if let offset = ring.lastOffset(of: collapse.rawValue, from: firstFree) { return 1 + offset }
+        guard firstSent == 0, keptBytes == 0, first?.bytes.collapse == collapse.rawValue else { return nil }
+        return 0
     }
 
-    private mutating func releaseRing() {
-        while popRing() != nil {}
-        ring?.deallocate()
-        ring = nil
-        ringCapacity = 0
-        ringHead = 0
+    /// The memory that `remove` would free.
+    func heldBytes(at place: Int) -> Int {
+        let bytes = frame(place).byteCount + Self.frameOverheadBytes
+        return isFollowed(place) ? bytes + Self.frameOverheadBytes : bytes
+    }
+
+    /// Takes a frame out of the queue, and its receipt with it.
+    ///
+    /// - Parameter place: what `place(of:keeping:)` answered, with nothing done to the queue in between.
+    /// - Returns: whether it was followed, and by how many followed ones behind it.
+    mutating func remove(at place: Int) -> OfferOutcome.Replacement {
+        let isFollowed = isFollowed(place)
+        take(place)
+        guard isFollowed else { return .unfollowed }
+        take(place)
+        return .followed(behind: (place..<max(place, count)).count { frame($0).isReceipt })
+    }
+
+    /// A receipt stands right behind the frame it is about.
+    private func isFollowed(_ place: Int) -> Bool { place + 1 < count && frame(place + 1).isReceipt }
+
+    private func frame(_ place: Int) -> OutboundFrame {
+        if place == 0, let first { first } else { ring.frame(place - 1).pointee }
+    }
+
+    private mutating func take(_ place: Int) {
+        guard place > 0 else {
+            byteCount -= first?.byteCount ?? 0
+            first = ring.popFirst()
+            return
+        }
+        byteCount -= ring.remove(place - 1)?.byteCount ?? 0
     }
 }

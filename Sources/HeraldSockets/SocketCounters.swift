@@ -44,6 +44,10 @@ public struct SocketCounters: Sendable, Equatable {
     /// Pings sent.
     public var pingsOut: UInt64 = 0
 
+    /// Droppable frames that were left out for sockets where too much waits.
+    public var framesDropped: UInt64 = 0
+    /// Waiting frames of which a newer one took the place.
+    public var framesCollapsed: UInt64 = 0
     /// Sockets closed because their queue was full.
     public var overflows: UInt64 = 0
     /// Sockets closed because the node's budget was passed.
@@ -93,7 +97,7 @@ public struct SocketCounters: Sendable, Equatable {
             \.refusedRequest,
             \.refusedTooLarge, \.refusedTooSlow, \.controlFramesIn, \.messagesIn, \.bytesIn, \.framesOut,
             \.tlsHandshakes, \.tlsHandshakeFailures, \.messagesInflated, \.framesDeflated, \.bytesOut,
-            \.writes, \.pingsOut, \.overflows, \.shed,
+            \.writes, \.pingsOut, \.framesDropped, \.framesCollapsed, \.overflows, \.shed,
             \.protocolErrors, \.badPayloads,
             \.messagesTooBig, \.floods, \.pongsSkipped, \.pingTimeouts, \.disconnects, \.closeTimeouts,
             \.descriptorsExhausted, \.batchesRefused,

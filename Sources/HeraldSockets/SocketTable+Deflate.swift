@@ -6,6 +6,8 @@ extension SocketTable {
             return copy frame
         }
         let agreement = slot(index).pointee.deflate
+        // What is compressed with the connection's own context cannot be taken out of the queue again.
+        if agreement.serverTakesOver, frame.bytes.collapse != 0 { return copy frame }
         guard let chosen = deflate?.frame(frame, slot: index, agreement) else { return copy frame }
         if chosen.bytes !== frame.bytes { counters.framesDeflated += 1 }
         return chosen

@@ -50,6 +50,8 @@ public struct SocketTable: ~Copyable {
     var proxiedClients: [Int: PeerAddress] = [:]
     /// Memory waiting in all send queues.
     var queuedBytes = 0
+    /// Of all loops' queues together, as of the end of the last turn.
+    var isBudgetHalfUsed = false
     let vectors: UnsafeMutableBufferPointer<iovec>
 
     /// The close of an opened socket, as the handler will hear of it.

@@ -10,6 +10,7 @@ enum TestEvent: Sendable, Equatable {
     case closed(SocketID, CloseCause)
     case written(SocketID, Int)
     case commands(loop: Int, count: Int)
+    case offered(OfferOutcome)
 }
 
 /// The events of all loops, in the order of each.
@@ -51,6 +52,7 @@ struct TestHandler: SocketHandler {
         case broadcast(String)
         case follow(SocketID, bytes: Int)
         case close(SocketID, UInt16)
+        case offer(SocketID, String, FramePolicy, isFollowed: Bool = false)
     }
 
     let loop: Int
@@ -122,6 +124,10 @@ struct TestHandler: SocketHandler {
             case .send(let id, let text): _ = sockets.send(.text(text), to: id)
             case .resume(let id): sockets.resumeReading(id)
             case .close(let id, let code): sockets.close(id, code: code)
+            case .offer(let id, let text, let policy, let isFollowed):
+                let frame = OutboundFrame.text(Array(text.utf8), policy: policy)
+                let outcome = sockets.offer(frame, to: id, isFollowed: isFollowed)
+                log.continuation.yield(.offered(outcome))
             case .broadcast(let text):
                 let frame = OutboundFrame.text(text)
                 for id in open { _ = sockets.send(frame, to: id) }
