@@ -116,6 +116,27 @@ struct AwaitedFrames {
         count -= lane.writing.count + lane.acking.count
     }
 
+    /// A newer frame took the place of one that was still to be written.
+    ///
+    /// - Parameters:
+    ///   - slot: whose it was.
+    ///   - behind: how many frames were sent to the slot after it, and wait still.
+    mutating func collapsed(_ slot: Int, behind: Int) {
+        guard var lane = lanes[slot], lane.writing.count > behind else { return }
+        if let frame = lane.writing.remove(at: lane.writing.count - 1 - behind) {
+            dropped(frame, isCollapsed: true)
+        }
+        count -= 1
+        put(lane, slot)
+    }
+
+    /// A frame will not be sent, because it gave way to others.
+    mutating func dropped(_ frame: Frame, isCollapsed: Bool) {
+        for target in frame.targets {
+            call(frame.tally, if: frame.tally.dropped(target, isCollapsed: isCollapsed))
+        }
+    }
+
     /// A frame that was kept for a session will not be sent.
     mutating func lost(_ frame: Frame) {
         for target in frame.targets { call(frame.tally, if: frame.tally.lost(target)) }

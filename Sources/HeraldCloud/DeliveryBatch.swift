@@ -48,6 +48,12 @@ final class DeliveryBatch: Sendable {
         var hash: Int
     }
 
+    /// Which messages replace each other at a connection: a client takes the same key in two rooms for two things.
+    private struct CollapseScope: Hashable {
+        var key: CollapseKey
+        var room: RoomID?
+    }
+
     enum HashedTarget: Sendable {
         case user(UserID, hash: Int)
         case key(UserKey, hash: Int)
@@ -190,6 +196,8 @@ final class DeliveryBatch: Sendable {
         room: RoomID?,
         position: InboxPosition?
     ) -> OutboundFrame {
+        let collapse = delivery.queuePolicy.collapseKey.map { CollapseID(CollapseScope(key: $0, room: room)) }
+        let policy = FramePolicy(collapse: collapse, isDroppable: delivery.queuePolicy.isDroppable)
         let push = PushFrame(
             id: delivery.push,
             message: delivery.message,
@@ -197,7 +205,9 @@ final class DeliveryBatch: Sendable {
             wantsAck: delivery.query?.confirm == .acked,
             position: position
         )
-        return .text(ServerFrame.push(push).encoded())
+        // What stands in an inbox gives way to nothing: it would be a gap there.
+        let isKept = !delivery.positions.isEmpty
+        return .text(ServerFrame.push(push).encoded(), policy: isKept ? .wait : policy)
     }
 
     private static func hashed(_ target: Target) -> HashedTarget {

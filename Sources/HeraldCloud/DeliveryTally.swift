@@ -87,6 +87,16 @@ final class DeliveryTally: Sendable {
         }
     }
 
+    /// A frame will not be shown. `isCollapsed`: a newer one took its place.
+    func dropped(_ target: Int, isCollapsed: Bool) -> Bool {
+        change { state in
+            state.parts[target].isChanged = true
+            state.parts[target].share.reach.dropped += 1
+            if isCollapsed { state.parts[target].share.reach.collapsed += 1 }
+            state.parts[target].share.outstanding -= 1
+        }
+    }
+
     /// A frame will not be written, or not be acknowledged.
     func lost(_ target: Int) -> Bool {
         change { state in

@@ -4,6 +4,8 @@ import HeraldSockets
 /// Where frames go: the loop's sockets, or a test's record.
 protocol FrameSink: ~Copyable {
     mutating func send(_ frame: borrowing OutboundFrame, to id: SocketID, isFollowed: Bool) -> SendOutcome
+    /// For frames that have a policy.
+    mutating func offer(_ frame: borrowing OutboundFrame, to id: SocketID, isFollowed: Bool) -> OfferOutcome
 }
 
 extension SocketTable: FrameSink {}
@@ -16,6 +18,9 @@ struct FanOutCounts: Equatable, Sendable {
     var frames: UInt64 = 0
     /// Frames that a full queue did not take.
     var dropped: UInt64 = 0
+    /// Droppable frames that were left out, and frames of which a newer one took the place.
+    var yielded: UInt64 = 0
+    var collapsed: UInt64 = 0
     /// Targets that had nobody on the whole node; the loop that finds it out counts it.
     var missed: UInt64 = 0
     /// Stored messages shown from a page; dropped because they were shown before; gaps that could not be filled.
@@ -44,10 +49,19 @@ struct FanOutQueue {
     var number = UInt32.max
     /// By target of the delivery under way, if it has a tally.
     var shares: [DeliveryTally.Share] = []
+    /// Of the delivery under way, if it has a tally: slots that were visited and of which nothing is awaited.
+    var unsent: [Int: Unsent] = [:]
     /// What senders are to be told of targets that are not here.
     var absent: [(sender: String, receipt: Receipt)] = []
     /// Targets of the first batch that found somebody here.
     var found: [UInt32] = []
+
+    enum Unsent {
+        /// It had no room for the frame.
+        case dropped
+        /// It got the frame, and nobody will know whether it was written.
+        case unfollowed
+    }
 
     /// Whether a part of the first batch found somebody here. Those of one delivery were added last.
     func isFound(_ part: DeliveryBatch.Part) -> Bool {
@@ -121,6 +135,7 @@ extension Hub {
         }
         if item.tally != nil {
             queue.shares = Array(repeating: DeliveryTally.Share(), count: item.parts.count)
+            queue.unsent.removeAll()
         }
         for excluded in item.exclude {
             var cursor = names.search(excluded.hash)
@@ -231,6 +246,7 @@ extension Hub {
         guard !isExcluded, let socket = seats[slot].socket else { return }
         let isSent = seats[slot].mark == queue.number &+ 1
         seats[slot].mark = queue.number &+ 1
+        if part.frame.hasPolicy { return giveYielding(part, tally, slot, socket, isSent: isSent, &sink) }
         if let tally { return giveFollowed(part, tally, slot, socket, isSent: isSent, &sink) }
         guard !isSent else { return }
         if seats[slot].isHeld {
@@ -260,18 +276,10 @@ extension Hub {
         var share = queue.shares[part.place]
         defer { queue.shares[part.place] = share }
         share.reach.connections += 1
-        if isSent {
-            // A socket that has it and waits for nothing took it; else it would be closed.
-            if awaited.share(tally, part.place, slot) {
-                share.outstanding += 1
-            } else {
-                share.reach.written += 1
-            }
-            return
-        }
+        if isSent { return named(again: slot, part.place, tally, &share) }
         let frame = AwaitedFrames.Frame(tally: tally, target: part.place)
         let isFollowed = awaited.hasRoom()
-        if !isFollowed { counts.unfollowed += 1 }
+        if !isFollowed { unfollowed(slot) }
         let kept = HeldFrame(
             frame: part.frame,
             awaited: isFollowed ? frame : nil,
@@ -279,7 +287,12 @@ extension Hub {
         )
         if seats[slot].isHeld {
             counts.frames += 1
-            if !hold(kept, slot) { share.reach.dropped += 1 } else if isFollowed { share.outstanding += 1 }
+            if !hold(kept, slot) {
+                share.reach.dropped += 1
+                queue.unsent[slot] = .dropped
+            } else if isFollowed {
+                share.outstanding += 1
+            }
             return
         }
         if let position = part.position, inboxes[slot] != nil {
@@ -295,6 +308,7 @@ extension Hub {
         case .overflowed:
             counts.dropped += 1
             share.reach.dropped += 1
+            queue.unsent[slot] = .dropped
         case .gone: share.reach.connections -= 1
         }
     }

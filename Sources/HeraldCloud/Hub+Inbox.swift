@@ -116,9 +116,14 @@ extension Hub {
         _ socket: SocketID,
         _ sink: inout Sink
     ) {
+        if kept.frame.hasPolicy { return passYielding(kept, slot, socket, &sink) }
         let outcome = sink.send(kept.frame, to: socket, isFollowed: kept.awaited != nil)
         guard let frame = kept.awaited else { return }
-        if case .queued = outcome { awaited.sent(frame, to: slot) } else { awaited.lost(frame) }
+        switch outcome {
+        case .queued: awaited.sent(frame, to: slot)
+        case .overflowed: awaited.dropped(frame, isCollapsed: false)
+        case .gone: awaited.lost(frame)
+        }
     }
 
     /// The client took the last frame of a page: the next is read.

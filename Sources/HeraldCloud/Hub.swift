@@ -113,16 +113,40 @@ struct Hub {
         return (name, left)
     }
 
-    /// Keeps a frame until the session is announced.
+    /// Keeps a frame until the session is announced. One that may be left out is, where half of what is kept is there.
     ///
     /// - Returns: false when there are too many.
     mutating func hold(_ frame: HeldFrame, _ slot: Int) -> Bool {
-        guard held[slot, default: []].count < Self.heldFramesMax else {
+        let policy = frame.frame.policy
+        let isReplacing = policy.collapse.map { collapseHeld($0, slot) } ?? false
+        let count = held[slot, default: []].count
+        if policy.isDroppable, !isReplacing, count >= Self.heldFramesMax / 2 {
+            counts.yielded += 1
+            return false
+        }
+        guard count < Self.heldFramesMax else {
             counts.dropped += 1
             if let socket = seats[slot].socket { overheld.append(socket) }
             return false
         }
         held[slot, default: []].append(frame)
+        return true
+    }
+
+    /// - Returns: whether an older frame was there.
+    private mutating func collapseHeld(_ id: CollapseID, _ slot: Int) -> Bool {
+        guard let place = held[slot]?.firstIndex(where: { $0.frame.policy.collapse == id }),
+            let older = held[slot]?.remove(at: place)
+        else { return false }
+        counts.collapsed += 1
+        if let frame = older.awaited { awaited.dropped(frame, isCollapsed: true) }
+        return true
+    }
+
+    /// As `AwaitedFrames.share`, of a frame that is kept here.
+    mutating func shareHeld(_ tally: DeliveryTally, _ target: Int, _ slot: Int) -> Bool {
+        guard let place = held[slot]?.lastIndex(where: { $0.awaited?.tally === tally }) else { return false }
+        held[slot]?[place].awaited?.others.append(target)
         return true
     }
 

@@ -74,6 +74,16 @@ struct NodeMetrics {
         text.counter("herald_hub_deliveries_total", "Deliveries that a loop began", loops.fanOut.deliveries)
         text.counter("herald_hub_frames_total", "Frames handed to sockets", loops.fanOut.frames)
         text.counter("herald_hub_dropped_frames_total", "Frames a full queue refused", loops.fanOut.dropped)
+        text.counter(
+            "herald_hub_yielded_frames_total",
+            "Droppable frames left out for slow sockets",
+            loops.fanOut.yielded
+        )
+        text.counter(
+            "herald_hub_collapsed_frames_total",
+            "Waiting frames of which a newer one took the place",
+            loops.fanOut.collapsed
+        )
         text.counter("herald_hub_missed_targets_total", "Targets with nobody here", loops.fanOut.missed)
         text.gauge("herald_hub_waiting_bytes", "Bytes of deliveries not yet begun", loops.waitingBytes)
         text.gauge(

@@ -48,6 +48,20 @@ struct DeliveryTallyTests {
         #expect(tally.takeReceipts(at: late).isEmpty)
     }
 
+    @Test func `what was replaced is dropped, and settled`() {
+        let tally = tally(.acked)
+        #expect(tally.visited([share(3, outstanding: 3)]))
+        _ = tally.takeReceipts(at: start)
+        #expect(tally.dropped(0, isCollapsed: true))
+        #expect(!tally.dropped(0, isCollapsed: false), "it was asked to fetch once already")
+        let two = Reach(connections: 3, dropped: 2, collapsed: 1)
+        #expect(tally.takeReceipts(at: start) == [receipt(two, isFinal: false)])
+        #expect(tally.written(0) && !tally.acked(0))
+        let all = Reach(connections: 3, written: 1, acked: 1, dropped: 2, collapsed: 1)
+        #expect(tally.takeReceipts(at: start) == [receipt(all, isFinal: true)])
+        #expect(tally.isOver)
+    }
+
     @Test func `what is written before the loop is through counts as well`() {
         let tally = tally(.written)
         #expect(!tally.written(0))

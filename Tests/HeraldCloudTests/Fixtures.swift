@@ -25,6 +25,12 @@ extension RoomID {
     }
 }
 
+extension CollapseKey {
+    init(fixed text: String) {
+        do { try self.init(text) } catch { preconditionFailure("\(text): \(error)") }
+    }
+}
+
 extension PushID {
     init(fixed text: String) {
         do { try self.init(text) } catch { preconditionFailure("\(text): \(error)") }

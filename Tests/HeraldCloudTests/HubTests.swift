@@ -145,6 +145,44 @@ struct HubTests {
         #expect(hub.hub.announce(2).count == Hub.heldFramesMax)
     }
 
+    @Test func `what comes before a session is announced gives way there, too`() {
+        var hub = Shard()
+        hub.attach(1, "alice/phone", rooms: ["news"], announced: false)
+        let alice = Target.user(UserID(fixed: "alice"))
+        let score = QueuePolicy(collapseKey: CollapseKey(fixed: "score"))
+        hub.push("a", [alice], policy: score)
+        hub.push("b", [alice])
+        hub.push("c", [.room(RoomID(fixed: "news"))], policy: score)
+        hub.push("d", [.everyone], policy: score)
+        for number in 0..<Hub.heldFramesMax {
+            hub.push("x\(number)", [alice], policy: QueuePolicy(isDroppable: true))
+        }
+        _ = hub.deliver()
+        #expect(hub.hub.overheld.isEmpty)
+        #expect(hub.hub.counts.collapsed == 1)
+        #expect(hub.hub.counts.yielded == UInt64(Hub.heldFramesMax / 2 + 3))
+        let kept = hub.hub.announce(1)
+        #expect(kept.count == Hub.heldFramesMax / 2)
+        var sink = Shard()
+        for frame in kept { hub.hub.pass(frame, 1, Shard.socket(1), &sink) }
+        #expect(sink.got(1).prefix(4) == ["b", "c", "d", "x0"])
+    }
+
+    @Test func `what stands in an inbox gives way to nothing`() {
+        let delivery = Delivery(
+            push: PushID(fixed: "p"),
+            message: Message(),
+            targets: [.user(UserID(fixed: "alice")), .room(RoomID(fixed: "news"))],
+            positions: [InboxPosition(epoch: 1, offset: 1), nil],
+            queuePolicy: QueuePolicy(collapseKey: CollapseKey(fixed: "k"), isDroppable: true)
+        )
+        for (kept, hasPolicy) in [(delivery, false), (delivery.unkept, true)] {
+            let envelope = Envelope(sender: "logic-1", deliveries: [kept])
+            let batch = DeliveryBatch([envelope], loops: 1, at: Moment(milliseconds: 0))
+            #expect(batch.items[0].parts.allSatisfy { $0.frame.hasPolicy == hasPolicy })
+        }
+    }
+
     @Test func `two sockets of one key both get it until one of them has gone`() {
         var hub = Shard()
         hub.attach(1, "alice/phone")
@@ -174,6 +212,14 @@ struct HubTests {
     }
 }
 
+extension Delivery {
+    fileprivate var unkept: Delivery {
+        var copy = self
+        copy.positions = []
+        return copy
+    }
+}
+
 /// A hub whose sockets remember what they were sent.
 private struct Shard: FrameSink {
     var hub = Hub()
@@ -187,12 +233,18 @@ private struct Shard: FrameSink {
         if announced { _ = hub.announce(slot) }
     }
 
-    mutating func push(_ id: String, _ targets: [Target], exclude: [String] = []) {
+    mutating func push(
+        _ id: String,
+        _ targets: [Target],
+        exclude: [String] = [],
+        policy: QueuePolicy = .standard
+    ) {
         let delivery = Delivery(
             push: PushID(fixed: id),
             message: Message(event: "e", payload: .json(Array("1".utf8))),
             targets: targets,
-            exclude: exclude.map { UserKey(fixed: $0) }
+            exclude: exclude.map { UserKey(fixed: $0) },
+            queuePolicy: policy
         )
         let envelope = Envelope(sender: "logic-1", deliveries: [delivery])
         hub.queue.append(DeliveryBatch([envelope], loops: 1, at: Moment(milliseconds: 0)))

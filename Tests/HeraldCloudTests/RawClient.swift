@@ -90,6 +90,9 @@ final class RawClient: Sendable {
     /// Leaves what comes to the kernel, until that has no room.
     func stopsReading() { ClientReader.shared.leave(descriptor) }
 
+    /// Takes what has come meanwhile, and goes on.
+    func readsOn() { ClientReader.shared.add(self) }
+
     /// Ends the connection without a word.
     func cut() { _ = shutdown(descriptor, Int32(SHUT_RDWR)) }
 

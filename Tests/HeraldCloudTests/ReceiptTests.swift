@@ -149,12 +149,13 @@ final class Replies: Sendable {
 }
 
 extension RunningNode {
-    fileprivate func ask(
+    func ask(
         _ ticket: UInt64,
         _ confirm: ConfirmLevel,
         _ targets: [Target],
         exclude: [UserKey] = [],
         payload: [UInt8] = Array("1".utf8),
+        policy: QueuePolicy = .standard,
         patience: Duration = .seconds(3)
     ) async throws {
         let delivery = Delivery(
@@ -162,15 +163,18 @@ extension RunningNode {
             message: Message(payload: .json(payload)),
             targets: targets,
             exclude: exclude,
+            queuePolicy: policy,
             query: ReceiptQuery(ticket: ticket, confirm: confirm, patience: patience)
         )
         try await publish(Envelope(sender: "logic-1", deliveries: [delivery]))
     }
 }
 
-private func withReplies(_ body: @escaping @Sendable (RunningNode, Replies) async throws -> Void) async throws
-{
-    try await withNodes(configure: { $0.socketLimits.sendQueueBytesMax = 64 * 1024 * 1024 }) { nodes in
+func withReplies(
+    queueBytes: Int = 64 * 1024 * 1024,
+    _ body: @escaping @Sendable (RunningNode, Replies) async throws -> Void
+) async throws {
+    try await withNodes(configure: { $0.socketLimits.sendQueueBytesMax = queueBytes }) { nodes in
         let replies = Replies()
         let listening = Task { try await nodes[0].bus.listen(to: .sender("logic-1"), replies.receive) }
         defer { listening.cancel() }
