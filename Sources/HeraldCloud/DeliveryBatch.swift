@@ -9,12 +9,24 @@ import Synchronization
 /// it names, as the frame says which), names are hashed once.
 final class DeliveryBatch: Sendable {
     struct Item: Sendable {
+        var way: Way
         var parts: [Part]
         var exclude: [Excluded]
         /// Of a delivery whose sender wants to know more than who is not here.
         var tally: DeliveryTally?
         /// What it holds in memory, about.
         var byteCount: Int
+    }
+
+    /// How a loop carries a delivery out.
+    enum Way: Sendable {
+        /// Users and keys only: given at once.
+        case direct
+        /// Its rooms are walked through together with the messages before and after it.
+        case walks
+        /// Several targets, rooms among them, and its sender wants to know of each how many it reached: when nothing
+        /// else is under way.
+        case alone
     }
 
     struct Part: Sendable {
@@ -107,6 +119,7 @@ final class DeliveryBatch: Sendable {
                             loops: loops,
                             at: now
                         )
+                        if item.way == .walks, item.parts.count > 1 { item.way = .alone }
                     }
                 }
                 items.append(item)
@@ -156,6 +169,7 @@ final class DeliveryBatch: Sendable {
     private static func item(_ delivery: Delivery, _ number: inout UInt32) -> Item {
         var plain: OutboundFrame?
         var parts: [Part] = []
+        var way = Way.direct
         // An element of an array, and the strings in it that are not short.
         var byteCount = (delivery.targets.count + delivery.exclude.count) * 100
         parts.reserveCapacity(delivery.targets.count)
@@ -164,9 +178,12 @@ final class DeliveryBatch: Sendable {
             var room: RoomID?
             var isUser = false
             switch target {
-            case .room(let name): room = name
+            case .room(let name):
+                room = name
+                way = .walks
+            case .everyone: way = .walks
             case .user: isUser = true
-            case .key, .everyone: break
+            case .key: break
             }
             let frame: OutboundFrame
             if room == nil, position == nil, let plain {
@@ -188,7 +205,7 @@ final class DeliveryBatch: Sendable {
             number += 1
         }
         let exclude = delivery.exclude.map { Excluded(name: $0, hash: $0.hashValue) }
-        return Item(parts: parts, exclude: exclude, byteCount: byteCount)
+        return Item(way: way, parts: parts, exclude: exclude, byteCount: byteCount)
     }
 
     private static func frame(

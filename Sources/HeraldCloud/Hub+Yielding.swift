@@ -26,21 +26,16 @@ extension Hub {
         case taken, dropped, gone
     }
 
-    /// As `give`.
+    /// As `giveFollowed`.
     mutating func giveYielding<Sink: FrameSink & ~Copyable>(
         _ part: DeliveryBatch.Part,
-        _ tally: DeliveryTally?,
+        _ tally: DeliveryTally,
         _ slot: Int,
         _ socket: SocketID,
         isSent: Bool,
+        _ share: inout DeliveryTally.Share,
         _ sink: inout Sink
     ) {
-        guard let tally else {
-            if !isSent { _ = offer(HeldFrame(frame: part.frame), slot, socket, &sink) }
-            return
-        }
-        var share = queue.shares[part.place]
-        defer { queue.shares[part.place] = share }
         share.reach.connections += 1
         if isSent { return named(again: slot, part.place, tally, &share) }
         let isFollowed = awaited.hasRoom()

@@ -5,18 +5,19 @@ import HeraldSockets
 ///
 /// One shard of the node's hub; nothing of it is shared, so there is no lock. All is held by slot, the socket's
 /// small dense number: a seat of about 64 bytes (one cache line of a fan-out), 8 bytes of links and two index
-/// entries. A room is an array of slots. The fan-out itself is in `Hub+FanOut.swift`.
+/// entries. A room is an array of slots. The fan-out itself is in `Hub+FanOut.swift` and `Hub+Walks.swift`.
 struct Hub {
     struct Seat {
         /// Nil: nobody sits here.
         var name: UserKey?
         /// The rooms, and where in their arrays of members.
         var places: [Place] = []
-        /// The number of the last delivery that came by here: odd when it was excluded, one more when it was sent.
-        var mark: UInt32 = 0
+        /// The number of the last delivery that is over for this seat. Those of its walks' messages that have larger
+        /// ones are still to come.
+        var mark: UInt64 = 0
+        var socket: SocketID?
         /// What arrives is kept until the client was told that it is connected.
         var isHeld = false
-        var socket: SocketID?
     }
 
     /// Membership as the seat sees it.
@@ -30,6 +31,8 @@ struct Hub {
         var name: RoomID?
         /// Slots. One that leaves is replaced by the last; whoever walks over it walks backwards.
         var members: [UInt32] = []
+        /// Among `queue.walks`, while messages are on their way to the members.
+        var walk: Int?
     }
 
     /// A frame kept for a session that is not announced yet.
@@ -81,7 +84,7 @@ struct Hub {
         let head = users.head(hash) { seats[$0].name?.user == name.user }
         users.add(slot, hash: hash, head: head)
         names.insert(slot, hash: name.hashValue)
-        seats[slot] = Seat(name: name, isHeld: true, socket: socket)
+        seats[slot] = Seat(name: name, socket: socket, isHeld: true)
         count += 1
     }
 
@@ -197,12 +200,14 @@ struct Hub {
         let last = rooms[room].members.removeLast()
         if Int(last) != slot {
             rooms[room].members[Int(place.position)] = last
+            if rooms[room].walk != nil { queue.walks.stragglers.append(last) }
             if let moved = seats[Int(last)].places.firstIndex(where: { $0.room == place.room }) {
                 seats[Int(last)].places[moved].position = place.position
             }
         }
         guard rooms[room].members.isEmpty, let name = rooms[room].name else { return }
         roomIndex.remove(room, hash: name.hashValue)
+        if let walk = rooms[room].walk { queue.walks.roomEnded(walk) }
         rooms[room] = Room()
         freeRooms.append(room)
     }

@@ -2,10 +2,11 @@ import Glibc
 
 /// How sockets are queued to, closed and ended. Each function takes the index of a connected slot.
 extension SocketTable {
-    mutating func enqueue(_ frame: OutboundFrame, _ index: Int) {
+    /// `messages`: how many the frame's bytes are.
+    mutating func enqueue(_ frame: OutboundFrame, _ index: Int, messages: Int = 1) {
         slot(index).pointee.queue.append(frame)
         queuedBytes += frame.byteCount + SendQueue.frameOverheadBytes
-        if !frame.isReceipt { counters.framesOut += 1 }
+        if !frame.isReceipt { counters.framesOut += UInt64(messages) }
         markDirty(index)
     }
 
