@@ -10,6 +10,8 @@ public struct PushRequest: Sendable, Equatable {
     public var exclude: [UserKey]
     /// Whether it is kept in the inboxes of its users and rooms first; then it names nothing else.
     public var isDurable: Bool
+    /// What becomes of it where a connection reads too slowly; the standard one if it is durable.
+    public var queuePolicy: QueuePolicy
     /// How far it is followed before it is answered.
     public var confirm: ConfirmLevel
     /// How long after its acceptance it is answered at the latest, 1 ms to `Limits.confirmDeadlineMax`; nil: logic
@@ -24,6 +26,7 @@ public struct PushRequest: Sendable, Equatable {
         _ message: Message,
         exclude: [UserKey] = [],
         isDurable: Bool = false,
+        queuePolicy: QueuePolicy = .standard,
         confirm: ConfirmLevel = .routed,
         deadline: Duration? = nil,
         idempotencyKey: IdempotencyKey? = nil
@@ -32,6 +35,7 @@ public struct PushRequest: Sendable, Equatable {
         self.message = message
         self.exclude = exclude
         self.isDurable = isDurable
+        self.queuePolicy = queuePolicy
         self.confirm = confirm
         self.deadline = deadline
         self.idempotencyKey = idempotencyKey
@@ -67,6 +71,8 @@ public struct PushRequest: Sendable, Equatable {
             }
             Self.write("exclude", exclude.map(\.description), to: &writer)
             if isDurable { writer.member("durable", true) }
+            if let key = queuePolicy.collapseKey { writer.member("collapse_key", key.description) }
+            if queuePolicy.isDroppable { writer.member("class", "droppable") }
             if confirm != .routed { writer.member("confirm", confirm.rawValue) }
             if let deadline { writer.member("deadline_ms", max(1, deadline.wholeMilliseconds)) }
             if let idempotencyKey { writer.member("idempotency_key", idempotencyKey.description) }

@@ -37,8 +37,21 @@ import Testing
         #expect(read.push.deadline == .milliseconds(1500))
         #expect(read.idempotencyKey?.description == "order-7")
         #expect(!read.push.isDurable)
+        #expect(read.push.queuePolicy == .standard)
         let kept = PushRequest(to: [.user(try UserID("alice"))], Message(), isDurable: true).encoded()
         #expect(try PushJSON.decode(kept, id: try PushID("x"), limits: .standard).isDurable)
+    }
+
+    @Test func `what becomes of it at slow connections is told`() throws {
+        for policy in [
+            QueuePolicy(collapseKey: try CollapseKey("score/7")), QueuePolicy(isDroppable: true),
+            QueuePolicy(collapseKey: try CollapseKey("a\"b"), isDroppable: true),
+        ] {
+            let bytes = PushRequest(to: [.everyone], Message(), queuePolicy: policy).encoded()
+            #expect(
+                try PushJSON.decode(bytes, id: try PushID("x"), limits: .standard).queuePolicy == policy
+            )
+        }
     }
 
     @Test func `what logic answers is read`() throws {
@@ -62,7 +75,11 @@ import Testing
                     verdict: .acked,
                     reach: Reach(connections: 1, written: 1, acked: 1)
                 ),
-                TargetVerdict(target: .user(try UserID("d")), verdict: .dropped),
+                TargetVerdict(
+                    target: .user(try UserID("d")),
+                    verdict: .dropped,
+                    reach: Reach(connections: 2, dropped: 2, collapsed: 1)
+                ),
             ]
         )
         #expect(try PushAnswer(answer: PushJSON.encode(answer)) == answer)

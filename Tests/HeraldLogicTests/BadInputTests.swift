@@ -63,6 +63,43 @@ struct BadInput: Sendable {
             "exclude"
         ),
         push(
+            "a collapse key with a space",
+            #"{"all":true,"collapse_key":"a b"}"#,
+            400,
+            "bad_id",
+            "collapse_key"
+        ),
+        push(
+            "a collapse key that is none",
+            #"{"all":true,"collapse_key":7}"#,
+            400,
+            "wrong_type",
+            "collapse_key"
+        ),
+        push(
+            "a collapse key too long",
+            #"{"all":true,"collapse_key":"\#(String(repeating: "x", count: 129))"}"#,
+            400,
+            "bad_id",
+            "collapse_key"
+        ),
+        push("a class that is none", #"{"all":true,"class":"urgent"}"#, 400, "unsupported", "class"),
+        push("a class that is no word", #"{"all":true,"class":1}"#, 400, "wrong_type", "class"),
+        push(
+            "durable, and replaced",
+            #"{"users":["a"],"durable":true,"collapse_key":"k"}"#,
+            400,
+            "conflicting_fields",
+            "collapse_key"
+        ),
+        push(
+            "durable, and left out",
+            #"{"users":["a"],"durable":true,"class":"droppable"}"#,
+            400,
+            "conflicting_fields",
+            "class"
+        ),
+        push(
             "durable, for too many at once",
             #"{"users":[\#(users(200))],"durable":true,"data":"\#(String(repeating: "x", count: 90_000))"}"#,
             400,

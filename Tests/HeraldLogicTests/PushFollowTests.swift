@@ -99,7 +99,19 @@ struct PushFollowTests {
 
     @Test(
         arguments: [
-            (Reach(connections: 2, dropped: 2), "dropped cloud-1", "the queues of 2 connections were full"),
+            (
+                Reach(connections: 2, dropped: 2), "dropped cloud-1",
+                "the queues of 2 connections had no room for it"
+            ),
+            (
+                Reach(connections: 1, dropped: 1, collapsed: 1), "dropped cloud-1",
+                "a newer push with the same collapse key took its place at 1 connection"
+            ),
+            (
+                Reach(connections: 3, dropped: 3, collapsed: 2), "dropped cloud-1",
+                "the queues of 1 connection had no room for it; "
+                    + "a newer push with the same collapse key took its place at 2 connections"
+            ),
             (
                 Reach(connections: 2, dropped: 1), "unreachable cloud-1",
                 "1 connection had not taken it in time"

@@ -59,7 +59,7 @@ extension Pursuit {
             }
         } else if reach.connections > 0, reach.dropped == reach.connections, why.sentence == nil {
             verdict.verdict = .dropped
-            verdict.reason = "the queues of \(count(reach.dropped, "connection")) were full"
+            verdict.reason = reach.whyDropped
         } else if reach.connections > 0 {
             verdict.verdict = .unreachable
             let waiting = reach.connections - reach.dropped
@@ -72,6 +72,21 @@ extension Pursuit {
             verdict.verdict = .routed
             verdict.reason = "all connections that are there are excluded"
         }
+    }
+}
+
+extension Reach {
+    /// Why the dropped ones are not shown it.
+    fileprivate var whyDropped: String {
+        var parts: [String] = []
+        let full = dropped - collapsed
+        if full > 0 { parts.append("the queues of \(count(full, "connection")) had no room for it") }
+        if collapsed > 0 {
+            parts.append(
+                "a newer push with the same collapse key took its place at \(count(collapsed, "connection"))"
+            )
+        }
+        return parts.joined(separator: "; ")
     }
 }
 

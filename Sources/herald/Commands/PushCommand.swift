@@ -49,6 +49,14 @@ struct PushCommand: AsyncParsableCommand {
     @Flag(help: "Keep it in the inboxes of its users and rooms first.") var durable = false
     @Option(
         help: ArgumentHelp(
+            "Replace those with this key that still wait at slow connections.",
+            valueName: "key"
+        )
+    )
+    var collapseKey: String?
+    @Flag(help: "Leave slow connections out instead of letting it wait there.") var droppable = false
+    @Option(
+        help: ArgumentHelp(
             "How far to follow it: routed, written to a socket, or acked by a client.",
             valueName: "level"
         ),
@@ -127,6 +135,10 @@ struct PushCommand: AsyncParsableCommand {
             Message(event: event, op: op, payload: try payload()),
             exclude: try excluded.map { try UserKey($0) },
             isDurable: durable,
+            queuePolicy: QueuePolicy(
+                collapseKey: try collapseKey.map { try CollapseKey($0) },
+                isDroppable: droppable
+            ),
             confirm: confirm,
             deadline: deadlineMs.map { .milliseconds($0) },
             idempotencyKey: try idempotencyKey.map { try IdempotencyKey($0) }

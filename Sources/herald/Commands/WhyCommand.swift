@@ -96,7 +96,9 @@ extension TargetStory.Event {
         case .told(let node, let reach?, let isFinal):
             var words =
                 "\(node): \(reach.connections) there, \(reach.written) written, \(reach.acked) acknowledged"
-            if reach.dropped > 0 { words += ", \(reach.dropped) dropped for full queues" }
+            let full = reach.dropped - reach.collapsed
+            if full > 0 { words += ", \(full) dropped for full queues" }
+            if reach.collapsed > 0 { words += ", \(reach.collapsed) replaced by a newer one" }
             return isFinal ? words : words + ", and no last word"
         }
     }
