@@ -5,6 +5,13 @@
 public struct Limits: Sendable, Equatable {
     /// The body of one push: 256 KiB. A node then holds at most four unsent ones per socket (1 MiB queue).
     public var pushBytesMax = 256 * 1024
+    /// Pushes of one batch: with one target each, one turn of about 1.2 ms of Redis.
+    public var batchPushesMax = 1000
+    /// Targets of all pushes of a batch: two and a half turns, 12 ms of Redis. With the bytes of a batch it bounds
+    /// what one request may cost.
+    public var batchTargetsMax = 10_000
+    /// The body of a batch: 1,000 pushes of 2 KiB. A turn sends at most 1 MiB, so a larger one takes several.
+    public var batchBytesMax = 2 * 1024 * 1024
     /// Targets of one push. 1,000 look-ups are one pipelined turn of about 1.2 ms of Redis.
     public var targetsMax = 1000
     /// Excluded keys of one push: each socket of a room is compared with them.

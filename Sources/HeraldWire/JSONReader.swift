@@ -142,6 +142,25 @@ public struct JSONReader {
         return Array(bytes[start..<position])
     }
 
+    /// Reads one value; where that fails for what the value says, and not for how it is written, passes over it.
+    ///
+    /// - Parameter read: must read one value.
+    /// - Returns: the value, or why it cannot be used; the reader stands behind it in both cases.
+    /// - Throws: `bad_json` or `too_deep` when the value's end cannot be found.
+    public mutating func attempt<Value>(
+        _ read: (inout JSONReader) throws(WireError) -> Value
+    ) throws(WireError) -> Result<Value, WireError> {
+        skipSpace()
+        let (start, level) = (position, depth)
+        do throws(WireError) {
+            return .success(try read(&self))
+        } catch {
+            (position, depth) = (start, level)
+            try skipValue()
+            return .failure(error)
+        }
+    }
+
     /// The error for a name that `object`'s closure does not know.
     public func unknownField() -> WireError { WireError(.unknownField, "is not a field of this object") }
 
