@@ -125,6 +125,7 @@ public struct Logic<Table: RouteTable, Channel: Bus, Time: Clock>: Service where
     ///
     /// - Throws: `LogicError.cannotListen`, or what ended it.
     public func run() async throws {
+        let loop = loops.any()
         let pipeline = PushPipeline(
             table: table,
             bus: bus,
@@ -133,22 +134,30 @@ public struct Logic<Table: RouteTable, Channel: Bus, Time: Clock>: Service where
             sender: configuration.name,
             limits: configuration.limits,
             clock: clock,
-            executor: LoopExecutor(loops.any()),
+            executor: LoopExecutor(loop),
             logger: logger
         )
         let watch = TableWatch(table: table, clock: clock, logger: logger)
         let jobWatch = jobs.map { JobWatch(queue: $0, clock: clock) }
         let requests = RequestCounters()
+        let batcher = PushBatcher(
+            pipeline: pipeline,
+            limits: configuration.limits,
+            ids: SharedPushIDs(random: .random(in: 0...(.max))),
+            requests: requests
+        )
+        let access = AccessRule(key: configuration.apiKey)
         let api = LogicAPI(
-            endpoints: endpoints(pipeline, watch, jobWatch, requests),
-            access: AccessRule(key: configuration.apiKey),
+            endpoints: endpoints(batcher, watch, jobWatch),
+            access: access,
             counters: requests
         )
+        let desk = PushDesk(batcher: batcher, access: access)
         // Shut down from the last to the first: no requests come any more when the pipeline empties itself.
         var services: [any Service] = [pipeline, watch]
         if let jobWatch { services.append(jobWatch) }
         let group = ServiceGroup(
-            configuration: .init(services: services + [server(api, requests)], logger: logger)
+            configuration: .init(services: services + [server(api, desk, loop, requests)], logger: logger)
         )
         do {
             try await group.run()
@@ -162,11 +171,11 @@ public struct Logic<Table: RouteTable, Channel: Bus, Time: Clock>: Service where
     }
 
     private func endpoints(
-        _ pipeline: PushPipeline<Table, Channel, Time>,
+        _ batcher: PushBatcher<Table, Channel, Time>,
         _ watch: TableWatch<Table, Time>,
-        _ jobWatch: JobWatch<Time>?,
-        _ requests: RequestCounters
+        _ jobWatch: JobWatch<Time>?
     ) -> [Endpoint] {
+        let (pipeline, requests) = (batcher.pipeline, batcher.requests)
         let jobs = jobs.map { queue in
             JobController(
                 queue: queue,
@@ -181,8 +190,9 @@ public struct Logic<Table: RouteTable, Channel: Bus, Time: Clock>: Service where
             limits: configuration.limits,
             intake: jobs?.intake,
             once: once.map { PushOnce(table: $0, limits: configuration.limits, clock: clock) },
-            random: .random(in: 0...(.max))
+            ids: batcher.ids
         )
+        let batches = PushBatchController(batcher: batcher)
         let routes = RouteController(table: table, bus: bus, sender: configuration.name)
         let presence = PresenceController(table: table, limits: configuration.limits)
         let nodes = NodeController(table: table, limits: configuration.limits) { watch.recentNodes }
@@ -198,21 +208,30 @@ public struct Logic<Table: RouteTable, Channel: Bus, Time: Clock>: Service where
         )
         let stories = PushStoryController(process: pipeline.sender) { pipeline.story(of: $0) }
         let inboxes = inbox.map { InboxController(inbox: $0, limits: configuration.limits) }
-        return pushes.endpoints + stories.endpoints + routes.endpoints + presence.endpoints
+        return pushes.endpoints + batches.endpoints + stories.endpoints + routes.endpoints
+            + presence.endpoints
             + nodes.endpoints + (inboxes?.endpoints ?? []) + (jobs?.endpoints ?? []) + service.endpoints
     }
 
-    private func server(_ api: LogicAPI, _ requests: RequestCounters) -> Application<LogicAPI> {
+    private func server(
+        _ api: LogicAPI,
+        _ desk: any LeanDesk,
+        _ loop: any EventLoop,
+        _ requests: RequestCounters
+    ) -> Application<LogicAPI> {
         APIServer(
             host: configuration.host,
             port: configuration.port,
             limits: configuration.http,
-            bodyBytesMax: jobs == nil
-                ? configuration.limits.pushBytesMax : configuration.jobLimits.bodyBytesMax,
+            bodyBytesMax: max(
+                configuration.limits.batchBytesMax,
+                jobs == nil ? configuration.limits.pushBytesMax : configuration.jobLimits.bodyBytesMax
+            ),
             requests: requests,
-            loops: loops,
+            loops: loop,
             logger: logger,
-            onListening: onListening
+            onListening: onListening,
+            desk: configuration.isLean ? desk : nil
         ).application(api)
     }
 }

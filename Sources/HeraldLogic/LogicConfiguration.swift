@@ -13,6 +13,8 @@ public struct LogicConfiguration: Sendable {
     public var http: HTTPLimits
     /// What callers have to show. Nil lets everybody on this machine push.
     public var apiKey: APIKey?
+    /// Whether pushes are answered in front of the HTTP server; tests compare both ways.
+    var isLean = true
 
     public init(
         host: String = "127.0.0.1",

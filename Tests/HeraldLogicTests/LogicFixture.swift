@@ -13,11 +13,14 @@ extension Fleet {
         http: HTTPLimits = HTTPLimits(),
         clock: ManualClock = ManualClock(),
         once: (any OnceTable)? = nil,
+        isLean: Bool = true,
         _ body: @Sendable (_ port: Int) async throws -> Void
     ) async throws {
         let (ports, signal) = AsyncStream<Int>.makeStream()
+        var configuration = LogicConfiguration(port: 0, limits: limits, http: http, apiKey: apiKey)
+        configuration.isLean = isLean
         let logic = try Logic(
-            configuration: LogicConfiguration(port: 0, limits: limits, http: http, apiKey: apiKey),
+            configuration: configuration,
             routes: table,
             bus: bus,
             inbox: messages,

@@ -29,6 +29,8 @@ struct OpenAPITests {
         let limits = Limits.standard
         #expect(text.contains("larger than \(limits.pushBytesMax) bytes"))
         #expect(text.contains("at most \(limits.targetsMax) together"))
+        #expect(text.contains("At most \(limits.batchPushesMax) pushes, \(limits.batchBytesMax) bytes, and"))
+        #expect(text.contains("\(limits.batchTargetsMax) targets together"))
         #expect(text.contains("and \(limits.jsonDepthMax) levels"))
         #expect(text.contains("maxItems: \(limits.excludesMax)"))
         #expect(text.contains("maximum: \(limits.largestRoomsMax)\n"))
@@ -95,7 +97,14 @@ struct OpenAPITests {
             clock: ManualClock(),
             logger: .silent
         )
-        return PushController(pipeline: pipeline, limits: .standard, random: 0).endpoints
+        let batcher = PushBatcher(
+            pipeline: pipeline,
+            limits: .standard,
+            ids: SharedPushIDs(random: 0),
+            requests: RequestCounters()
+        )
+        return PushController(pipeline: pipeline, limits: .standard, ids: batcher.ids).endpoints
+            + PushBatchController(batcher: batcher).endpoints
             + PushStoryController(process: "logic-test", story: { _ in nil }).endpoints
             + RouteController(table: fleet.table, bus: fleet.bus, sender: "logic-test").endpoints
             + PresenceController(table: fleet.table, limits: .standard).endpoints

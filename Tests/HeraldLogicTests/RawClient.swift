@@ -1,3 +1,4 @@
+import Glibc
 import NIOCore
 import NIOPosix
 
@@ -25,7 +26,11 @@ enum RawClient {
                 }
             }
         return try await channel.executeThenClose { inbound, outbound in
-            let connection = Connection(inbound: inbound.makeAsyncIterator(), outbound: outbound)
+            let connection = Connection(
+                channel: channel.channel,
+                inbound: inbound.makeAsyncIterator(),
+                outbound: outbound
+            )
             return try await body(connection)
         }
     }
@@ -56,20 +61,37 @@ enum RawClient {
 
     /// Used by one task.
     final class Connection {
+        private let channel: any Channel
         fileprivate var inbound: NIOAsyncChannelInboundStream<ByteBuffer>.AsyncIterator
         fileprivate let outbound: NIOAsyncChannelOutboundWriter<ByteBuffer>
         private var received: [UInt8] = []
 
         fileprivate init(
+            channel: any Channel,
             inbound: NIOAsyncChannelInboundStream<ByteBuffer>.AsyncIterator,
             outbound: NIOAsyncChannelOutboundWriter<ByteBuffer>
         ) {
+            self.channel = channel
             self.inbound = inbound
             self.outbound = outbound
         }
 
         func send(_ text: String) async throws {
             try await outbound.write(ByteBuffer(string: text))
+        }
+
+        func send(_ bytes: [UInt8]) async throws {
+            try await outbound.write(ByteBuffer(bytes: bytes))
+        }
+
+        /// Sends nothing more, and goes on reading.
+        func finish() { outbound.finish() }
+
+        /// Ends the connection without a farewell.
+        func reset() async throws {
+            let socket = channel as? any SocketOptionProvider
+            try await socket?.setSoLinger(linger(l_onoff: 1, l_linger: 0)).get()
+            try await channel.close()
         }
 
         /// Reads until one whole response is there. HEAD's has no body, whatever its length says.

@@ -31,6 +31,12 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
     private var isRequestArriving = false
     private var deadline: Scheduled<Void>?
     private var ending = Ending.open
+    /// Answers that were written to their end.
+    private var answered = 0
+    /// When a part of a request came or an answer ended.
+    private(set) var lastActive = NIODeadline.now()
+    /// How long the request that comes next has been arriving already.
+    var waited = TimeAmount.zero
 
     private enum Ending {
         case open
@@ -56,6 +62,7 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         if case .lingering = ending { return }
+        lastActive = .now()
         switch unwrapInboundIn(data) {
         case .head(let head):
             unanswered += 1
@@ -69,6 +76,7 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
         case .body: break
         case .end:
             isRequestArriving = false
+            waited = .zero
             deadline?.cancel()
             deadline = nil
         }
@@ -78,7 +86,7 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
     func channelReadComplete(context: ChannelHandlerContext) {
         if isRequestArriving, deadline == nil {
             let bound = NIOLoopBound((handler: self, context: context), eventLoop: context.eventLoop)
-            deadline = context.eventLoop.scheduleTask(in: requestDeadline) {
+            deadline = context.eventLoop.scheduleTask(in: requestDeadline - waited) {
                 bound.value.handler.requestIsLate(bound.value.context)
             }
         }
@@ -122,6 +130,8 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
         case .body: break
         case .end:
             unanswered -= 1
+            answered += 1
+            lastActive = .now()
             if case .lastAnswer = ending { ending = .lastAnswerWritten }
         }
         context.write(data, promise: promise)
@@ -135,6 +145,17 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
         case .afterAnswers(let problem): if unanswered == 0 { answer(problem, context) }
         }
     }
+
+    // MARK: For the lane in front
+
+    /// Whether so many requests were read and answered in all, nothing is owed, and the connection goes on.
+    func rests(after requests: Int) -> Bool {
+        guard case .open = ending else { return false }
+        return unanswered == 0 && !isRequestArriving && answered == requests
+    }
+
+    /// Whether a request is whole and its answer is not.
+    var isAnswering: Bool { unanswered > 0 && !isRequestArriving }
 
     // MARK: Ending
 

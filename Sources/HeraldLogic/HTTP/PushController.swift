@@ -3,7 +3,6 @@ import HeraldCore
 import HeraldWire
 import Hummingbird
 import NIOCore
-import Synchronization
 
 /// `POST /v1/push`: the body becomes a push, its verdicts the answer; or a job, if it says so.
 final class PushController<Table: RouteTable, Channel: Bus, Time: Clock>: Sendable
@@ -12,26 +11,26 @@ where Time.Duration == Duration {
     private let limits: Limits
     private let intake: JobIntake?
     private let once: PushOnce<Time>?
-    private let ids: Mutex<PushIDSource>
+    private let ids: SharedPushIDs
 
     /// - Parameters:
     ///   - pipeline: what sends.
     ///   - limits: what a body may hold.
     ///   - intake: what takes pushes that are to be queued; nil where there are no jobs.
     ///   - once: what remembers requests with an idempotency key; nil where nothing does.
-    ///   - random: what sets this process's push ids apart from all others'.
+    ///   - ids: for the pushes.
     init(
         pipeline: PushPipeline<Table, Channel, Time>,
         limits: Limits,
         intake: JobIntake? = nil,
         once: PushOnce<Time>? = nil,
-        random: UInt64
+        ids: SharedPushIDs
     ) {
         self.pipeline = pipeline
         self.limits = limits
         self.intake = intake
         self.once = once
-        ids = Mutex(PushIDSource(random: random))
+        self.ids = ids
     }
 
     var endpoints: [Endpoint] {
@@ -109,7 +108,7 @@ where Time.Duration == Duration {
     }
 
     private func decode(_ body: ByteBuffer) throws(Problem) -> PushJSON.Request {
-        let id = ids.withLock { $0.next() }
+        let id = ids.next()
         let result = body.withUnsafeReadableBytes { bytes -> Result<PushJSON.Request, WireError> in
             do throws(WireError) {
                 return .success(try PushJSON.request(bytes, id: id, limits: limits))
