@@ -18,8 +18,8 @@ public struct SocketLimits: Sendable {
     public var overheadBytesMax = 64 * 1024
 
     /// Bytes waiting to be sent to one socket, 64 more counted for each frame; a frame that does not fit is
-    /// dropped and the socket closed with `overflowCode`. 1 MiB is some 7,000 pushes of 150 bytes: minutes
-    /// of a phone's silence.
+    /// dropped and the socket closed with `overflowCode`, and a droppable one is left out at half of this. 1 MiB is
+    /// some 7,000 pushes of 150 bytes: minutes of a phone's silence.
     public var sendQueueBytesMax = 1024 * 1024
     /// Close code for a full queue: 4000–4499 tells our clients to come back.
     public var overflowCode: UInt16 = 4001
