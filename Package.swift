@@ -122,7 +122,7 @@ let package = Package(
         .testTarget(name: "HeraldCoreTests", dependencies: ["HeraldCore"], swiftSettings: strict),
         .testTarget(
             name: "HeraldWireTests",
-            dependencies: ["HeraldCore", "HeraldWire"],
+            dependencies: ["HeraldCore", "HeraldTesting", "HeraldWire"],
             swiftSettings: strict
         ),
         .testTarget(

@@ -1,4 +1,4 @@
-import Foundation
+import HeraldTesting
 import Testing
 
 @testable import HeraldSockets
@@ -6,31 +6,6 @@ import Testing
 /// Valid input, damaged at random and cut at random: whatever it is, it is read the same wherever it is cut, and
 /// nothing goes beyond its bounds. Runs are repeatable; `HERALD_MUTATIONS` in the environment sets their number.
 @Suite struct MutationTests {
-    private static let runs =
-        ProcessInfo.processInfo.environment["HERALD_MUTATIONS"].flatMap(Int.init) ?? 4000
-
-    /// Calls `check` with damaged copies of the seeds.
-    private func mutate(
-        _ seeds: [[UInt8]],
-        _ check: ([UInt8], _ cut: Int, _ run: Int) throws -> Void
-    ) rethrows {
-        var random = SplitMix(state: 6455)
-        for run in 0..<Self.runs {
-            var bytes = seeds[Int(random.next() % UInt64(seeds.count))]
-            for _ in 0..<random.next() % 6 where !bytes.isEmpty {
-                let place = Int(random.next() % UInt64(bytes.count))
-                switch random.next() % 5 {
-                case 0: bytes[place] ^= 1 << UInt8(random.next() % 8)
-                case 1: bytes[place] = UInt8(truncatingIfNeeded: random.next())
-                case 2: bytes.remove(at: place)
-                case 3: bytes.insert(UInt8(truncatingIfNeeded: random.next()), at: place)
-                default: bytes += bytes[place..<min(place + 20, bytes.count)]
-                }
-            }
-            try check(bytes, Int(random.next() % UInt64(bytes.count + 1)), run)
-        }
-    }
-
     private func cut(_ bytes: [UInt8], _ place: Int) -> [[UInt8]] {
         [Array(bytes[..<place]), Array(bytes[place...])]
     }
@@ -45,7 +20,7 @@ import Testing
             ClientFrame.binary([UInt8](repeating: 1, count: 130))
                 + ClientFrame.close(4000, Array("bye".utf8)),
         ]
-        mutate(seeds) { bytes, place, run in
+        Mutations.each(of: seeds) { bytes, place, run in
             let read: ([[UInt8]]) -> (said: [Said], keptBytes: Int) = {
                 Said.transcript($0, messageBytesMax: 200, overheadBytesMax: 500, allowsDeflate: run % 2 == 0)
             }
@@ -71,7 +46,7 @@ import Testing
         var inflater = Inflater(windowBits: 15)
         var again = Inflater(windowBits: 15)
         var (wholes, invalids) = (0, 0)
-        mutate(seeds) { bytes, _, run in
+        Mutations.each(of: seeds) { bytes, _, run in
             var buffer = DeflateBuffer()
             var packed = DeflateBuffer()
             var second = DeflateBuffer()
@@ -89,7 +64,7 @@ import Testing
             let back = again.inflate(packed.bytes, into: &second, bytesMax: 4500)
             #expect(back == .whole && Array(second.bytes) == Array(buffer.bytes), "run \(run)")
         }
-        #expect(wholes > Self.runs / 20 && invalids > Self.runs / 20)
+        #expect(wholes > Mutations.runs / 20 && invalids > Mutations.runs / 20)
     }
 
     @Test func `damaged requests are judged the same wherever they are cut`() {
@@ -100,7 +75,7 @@ import Testing
             ]),
             Array("GET http://h/x?a=%41&b HTTP/1.0\r\n\r\n".utf8),
         ]
-        mutate(seeds) { bytes, place, run in
+        Mutations.each(of: seeds) { bytes, place, run in
             #expect(judged(cut(bytes, place)) == judged([bytes]), "run \(run)")
             _ = ProxyHeader.parse(ProxyTests.signature + bytes)
         }

@@ -44,7 +44,8 @@ enum RouteText {
     /// The two words of `TIME`'s reply: seconds and microseconds.
     static func time(_ reply: RedisValue) -> RedisTime? {
         guard let words = reply.elements, words.count == 2, let seconds = words[0].number,
-            let microseconds = words[1].number, seconds >= 0
+            let microseconds = words[1].number, (0..<1_000_000_000_000).contains(seconds),
+            (0..<1_000_000).contains(microseconds)
         else { return nil }
         return RedisTime(milliseconds: UInt64(seconds) * 1000 + UInt64(microseconds / 1000))
     }
