@@ -98,9 +98,8 @@ let package = Package(
         .executableTarget(
             name: "herald",
             dependencies: [
-                "CProcess", "HeraldCore", "HeraldWire", "HeraldRedis", "HeraldLogic", "HeraldSockets",
-                "HeraldCloud",
-                "HeraldClient",
+                "CEpoll", "CProcess", "HeraldCore", "HeraldWire", "HeraldRedis", "HeraldLogic",
+                "HeraldSockets", "HeraldCloud", "HeraldClient",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),
@@ -113,6 +112,14 @@ let package = Package(
             swiftSettings: strict
         ),
         .executableTarget(name: "conformance", dependencies: ["HeraldSockets"], swiftSettings: strict),
+        .executableTarget(
+            name: "costs",
+            dependencies: [
+                "HeraldCore", "HeraldWire", "HeraldSockets", "HeraldCloud", "HeraldLogic", "HeraldTesting",
+                .product(name: "Logging", package: "swift-log"),
+            ],
+            swiftSettings: strict
+        ),
         .target(
             name: "HeraldTesting",
             dependencies: ["CProcess", "HeraldCore"],
@@ -193,6 +200,7 @@ let package = Package(
             exclude: ["clients"],
             swiftSettings: strict
         ),
+        .testTarget(name: "CostsTests", dependencies: ["costs"], swiftSettings: strict),
         .testTarget(name: "TidyTests", swiftSettings: strict),
     ],
     swiftLanguageModes: [.v6]

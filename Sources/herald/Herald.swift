@@ -23,7 +23,7 @@ struct Herald: AsyncParsableCommand {
         subcommands: [
             UpCommand.self, LogicCommand.self, CloudCommand.self, PushCommand.self, WhyCommand.self,
             RoutesCommand.self, NodesCommand.self, TailCommand.self, EventsCommand.self, JobCommand.self,
-            JobsCommand.self, DoctorCommand.self, TiedCommand.self,
+            JobsCommand.self, DoctorCommand.self, BenchCommand.self, TiedCommand.self, BenchLoadCommand.self,
         ]
     )
 }

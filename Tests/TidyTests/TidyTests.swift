@@ -87,6 +87,9 @@ enum Arrows {
         "HeraldWire": ["HeraldCore", "FoundationEssentials"],
         "HeraldSockets": ["COpenSSL", "CZlib"],
         "conformance": ["HeraldSockets"],
+        "costs": [
+            "HeraldCore", "HeraldWire", "HeraldSockets", "HeraldCloud", "HeraldLogic", "HeraldTesting",
+        ],
         "HeraldRedis": ["HeraldCore", "HeraldWire", "CHiredis", "NIO", "Foundation", "FoundationEssentials"],
         "HeraldLogic": ["HeraldCore", "HeraldWire", "NIO", "Hummingbird", "FoundationEssentials"],
         "HeraldCloud": ["HeraldCore", "HeraldWire", "HeraldSockets", "NIO"],
