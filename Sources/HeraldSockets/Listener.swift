@@ -26,23 +26,34 @@ struct Listener: ~Copyable {
     ///   - host: a numeric address.
     ///   - port: 0 lets the kernel choose.
     ///   - backlog: the kernel's queue.
+    ///   - unsentBytesMax: as `SocketLimits.kernelUnsentBytesMax`.
     ///   - speaksHTTP: whether a client understands a refusal before it has been heard: not behind TLS.
     /// - Throws: when the address cannot be had.
-    init(host: String, port: Int, backlog: Int, speaksHTTP: Bool = true) throws(SocketEngineError) {
+    init(
+        host: String,
+        port: Int,
+        backlog: Int,
+        unsentBytesMax: Int = SocketLimits().kernelUnsentBytesMax,
+        speaksHTTP: Bool = true
+    ) throws(SocketEngineError) {
         guard let address = SocketAddress(host: host, port: port) else {
             throw .configuration("not a numeric address and port: \(host) \(port)")
         }
         let attempt = "listen on \(host):\(port)"
         let socket = Glibc.socket(address.family, Int32(SOCK_STREAM.rawValue) | Self.flags, 0)
         guard socket >= 0 else { throw .listen(attempt, errno: errno) }
-        var one: Int32 = 1
-        let size = socklen_t(MemoryLayout<Int32>.size)
-        // Accepted sockets inherit TCP_NODELAY from the listener: a system call less for each.
-        let options = [
-            (SOL_SOCKET, SO_REUSEADDR), (SOL_SOCKET, SO_REUSEPORT), (Int32(IPPROTO_TCP), TCP_NODELAY),
+        // Accepted sockets inherit those of TCP from the listener: a system call less for each.
+        let options: [(Int32, Int32, Int32)] = [
+            (SOL_SOCKET, SO_REUSEADDR, 1), (SOL_SOCKET, SO_REUSEPORT, 1),
+            (Int32(IPPROTO_TCP), TCP_NODELAY, 1),
+            (Int32(IPPROTO_TCP), TCP_NOTSENT_LOWAT, Int32(clamping: unsentBytesMax)),
         ]
-        for (level, option) in options where setsockopt(socket, level, option, &one, size) != 0 {
-            throw Self.failed(attempt, socket)
+        let size = socklen_t(MemoryLayout<Int32>.size)
+        for (level, option, value) in options {
+            var value = value
+            guard setsockopt(socket, level, option, &value, size) == 0 else {
+                throw Self.failed(attempt, socket)
+            }
         }
         guard address.withPointer({ bind(socket, $0, $1) }) == 0,
             Glibc.listen(socket, Int32(clamping: backlog)) == 0

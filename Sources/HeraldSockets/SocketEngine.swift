@@ -167,6 +167,7 @@ extension SocketEngine where Handler: ~Copyable {
                 host: configuration.host,
                 port: number,
                 backlog: configuration.backlog,
+                unsentBytesMax: configuration.limits.kernelUnsentBytesMax,
                 speaksHTTP: configuration.tls == nil
             )
             // With port 0 the first listener chooses and the others join it.

@@ -21,6 +21,10 @@ public struct SocketLimits: Sendable {
     /// dropped and the socket closed with `overflowCode`, and a droppable one is left out at half of this. 1 MiB is
     /// some 7,000 pushes of 150 bytes: minutes of a phone's silence.
     public var sendQueueBytesMax = 1024 * 1024
+    /// Bytes that the kernel takes for one socket beyond what the peer has room for (TCP_NOTSENT_LOWAT). Left to
+    /// itself it takes 4 MB for a peer that does not read: 1,000 of them would hold what no limit here counts, and
+    /// the newest message would wait behind it. What is on its way is not limited, so a fast path stays fast.
+    public var kernelUnsentBytesMax = 128 * 1024
     /// Close code for a full queue: 4000–4499 tells our clients to come back.
     public var overflowCode: UInt16 = 4001
     /// Bytes waiting to be sent on all loops together; beyond: each loop closes its largest queues (with

@@ -71,7 +71,7 @@ struct ReceiptTests {
             let client = try await RawClient.connected(port: node.port, "/ws?user=alice&key=phone")
             client.stopsReading()
             // More than both ends of a loopback connection hold, less than a queue may.
-            let big = [UInt8](repeating: UInt8(ascii: "7"), count: 200_000)
+            let big = [UInt8](repeating: UInt8(ascii: "7"), count: 50_000)
             for number in 1...60 { try await node.ask(UInt64(number), .written, [.everyone], payload: big) }
             let told = try await replies.finals(of: 60, count: 1)
             #expect(told == [Reach(connections: 1, written: 0, dropped: 0)])

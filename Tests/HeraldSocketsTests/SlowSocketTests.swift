@@ -7,7 +7,7 @@ import Testing
 @Suite(.serialized, .timeLimit(.minutes(2))) struct SlowSocketTests {
     private let roomy: (inout SocketLimits) -> Void = { $0.sendQueueBytesMax = 64 << 20 }
 
-    /// A client that does not read, with 6 MB before it of which the kernel takes 4 at most.
+    /// A client that does not read, with 6 MB before it of which the kernel takes less than one.
     private func deaf(_ harness: Harness) async throws -> (client: TestClient, id: SocketID) {
         let client = try TestClient.open(harness.port)
         let id = try await harness.log.opened()
@@ -105,7 +105,7 @@ import Testing
     {
         let limit: (inout SocketLimits) -> Void = { limits in
             limits.sendQueueBytesMax = 64 << 20
-            limits.nodeQueueBytesMax = 12 << 20
+            limits.nodeQueueBytesMax = 24 << 20
         }
         try await Harness.run(limits: limit) { harness in
             let (first, small) = try await deaf(harness)
@@ -113,7 +113,7 @@ import Testing
             let (second, large) = try await deaf(harness)
             #expect(harness.engine.ports[0].post([.flood(large, frames: 50, bytes: 60_000)]))
             _ = try await harness.log.first { if case .commands = $0 { true } else { nil } }
-            // 7 MB and more wait, of 12: nobody is closed for it.
+            // 13 MB and more wait, of 24: nobody is closed for it.
             #expect(try await offer("late", isDroppable: true, to: small, harness) == .dropped)
             let reader = try TestClient.open(harness.port)
             let readerID = try await harness.log.opened()
