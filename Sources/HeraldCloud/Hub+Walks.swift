@@ -64,7 +64,8 @@ extension Hub {
             let count = memberCount(queue.walks.members[walk])
             while let message = queue.walks.popEnded(walk, count: count) { ended(message) }
             guard budget > 0 else { return false }
-            guard let range = queue.walks[walk].step(atMost: budget) else { return true }
+            let cost = queue.walks[walk].visitCost
+            guard let range = queue.walks[walk].step(atMost: budget / cost) else { return true }
             let round = Round(
                 walk: walk,
                 first: queue.walks[walk].messages[0].number,
@@ -75,11 +76,11 @@ extension Hub {
                 for position in range.reversed() {
                     visit(Int(rooms[room].members[position]), round, &sink)
                 }
-                budget -= range.count
+                budget -= range.count * cost
             case .everyone:
                 for slot in range.reversed() where seats[slot].socket != nil {
                     visit(slot, round, &sink)
-                    budget -= 1
+                    budget -= cost
                 }
             case .none: break
             }
