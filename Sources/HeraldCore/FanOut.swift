@@ -9,7 +9,14 @@ public struct FanOut: Sendable {
     public private(set) var batches: [NodeBatch] = []
 
     private var answersByPush: [PushAnswer] = []
+    /// Beside each batch: the place of the push that its last delivery is of. A push's deliveries to a node are one.
+    private var lastPlace: [Int] = []
+    /// The nodes of the batches; searched while they are few, which is nearly always.
+    private var nodes: [NodeID] = []
     private var batchIndex: [NodeID: Int] = [:]
+
+    /// Up to here comparing names is faster than hashing one.
+    private static let searchedMax = 8
 
     /// The one question that finds all targets of these pushes.
     public static func lookup(for pushes: some Sequence<Push>) -> Lookup {
@@ -42,10 +49,9 @@ public struct FanOut: Sendable {
             let query = query(place)
             var verdicts: [TargetVerdict] = []
             verdicts.reserveCapacity(push.targets.count)
-            var deliveryIndex: [NodeID: Int] = [:]
             for target in push.targets {
                 let nodes = cursor.nodes(of: target)
-                for node in nodes { add(target, of: push, to: node, query, &deliveryIndex) }
+                for node in nodes { add(target, of: push, at: place, to: node, query) }
                 verdicts.append(
                     TargetVerdict(target: target, verdict: nodes.isEmpty ? .offline : .routed, nodes: nodes)
                 )
@@ -77,28 +83,39 @@ public struct FanOut: Sendable {
     private mutating func add(
         _ target: Target,
         of push: Push,
+        at place: Int,
         to node: NodeID,
-        _ query: ReceiptQuery?,
-        _ deliveryIndex: inout [NodeID: Int]
+        _ query: ReceiptQuery?
     ) {
-        let batch: Int
-        if let known = batchIndex[node] {
-            batch = known
-        } else {
-            batch = batches.count
-            batchIndex[node] = batch
-            batches.append(NodeBatch(node: node, deliveries: []))
-        }
+        let batch = batch(of: node)
         let isKept = !push.positions.isEmpty
-        if let delivery = deliveryIndex[node] {
+        if lastPlace[batch] == place {
+            let delivery = batches[batch].deliveries.count - 1
             batches[batch].deliveries[delivery].targets.append(target)
             if isKept { batches[batch].deliveries[delivery].positions.append(push.positions[target]) }
         } else {
-            deliveryIndex[node] = batches[batch].deliveries.count
+            lastPlace[batch] = place
             batches[batch].deliveries.append(
                 Delivery(of: push, to: target, position: isKept ? push.positions[target] : nil, query)
             )
         }
+    }
+
+    private mutating func batch(of node: NodeID) -> Int {
+        if nodes.count <= Self.searchedMax {
+            for index in nodes.indices where nodes[index] == node { return index }
+        } else if let known = batchIndex[node] {
+            return known
+        }
+        let batch = batches.count
+        nodes.append(node)
+        if nodes.count == Self.searchedMax + 1 {
+            for (index, node) in nodes.enumerated() { batchIndex[node] = index }
+        }
+        if nodes.count > Self.searchedMax { batchIndex[node] = batch }
+        lastPlace.append(-1)
+        batches.append(NodeBatch(node: node, deliveries: []))
+        return batch
     }
 }
 
@@ -114,9 +131,10 @@ extension Delivery {
         self.init(
             push: push.id,
             message: push.message,
-            targets: [target],
+            // The list of a push with one target is shared, not made again.
+            targets: push.targets.count == 1 ? push.targets : [target],
             positions: push.positions.isEmpty ? [] : [position],
-            exclude: Array(push.exclude),
+            exclude: push.exclude.isEmpty ? [] : Array(push.exclude),
             queuePolicy: push.queuePolicy,
             query: query
         )
@@ -140,21 +158,32 @@ private struct Cursor {
     var user = 0
     var key = 0
     var room = 0
+    /// The last list of one node: most users are on one, and many on the same.
+    private var one: [NodeID] = []
+
+    init(found: LookupAnswer) { self.found = found }
 
     mutating func nodes(of target: Target) -> [NodeID] {
         switch target {
         case .user:
             defer { user += 1 }
-            return distinct(found.users[user].map(\.session.node))
+            let routes = found.users[user]
+            return routes.count == 1
+                ? only(routes[0].session.node) : distinct(routes.map(\.session.node))
         case .key:
             defer { key += 1 }
-            return found.keys[key].map { [$0.session.node] } ?? []
+            return found.keys[key].map { only($0.session.node) } ?? []
         case .room:
             defer { room += 1 }
             return distinct(found.rooms[room].map(\.node))
         case .everyone:
             return found.nodes
         }
+    }
+
+    private mutating func only(_ node: NodeID) -> [NodeID] {
+        if one.first != node { one = [node] }
+        return one
     }
 
     /// A user has few connections and a room few nodes, so that a linear search beats a set.

@@ -53,6 +53,7 @@ public struct JSONReader {
     ) throws(WireError) {
         try open(UInt8(ascii: "{"), "an object")
         var names: [String] = []
+        names.reserveCapacity(8)
         if !take(UInt8(ascii: "}")) {
             repeat {
                 skipSpace()
@@ -139,7 +140,7 @@ public struct JSONReader {
         skipSpace()
         let start = position
         try skipValue()
-        return Array(bytes[start..<position])
+        return Array(UnsafeRawBufferPointer(rebasing: bytes[start..<position]))
     }
 
     /// Reads one value; where that fails for what the value says, and not for how it is written, passes over it.

@@ -37,17 +37,15 @@ struct ProtobufWriter {
         let start = bytes.count
         bytes.append(0)
         content(&self)
-        var length = UInt64(bytes.count - start - 1)
-        bytes[start] = UInt8(truncatingIfNeeded: length & 0x7F)
-        var more: [UInt8] = []
-        while length >= 0x80 {
+        var length = bytes.count - start - 1
+        var more = 0
+        while length >> (7 * (more + 1)) > 0 { more += 1 }
+        if more > 0 { bytes.insert(contentsOf: repeatElement(0, count: more), at: start + 1) }
+        for index in start..<(start + more) {
+            bytes[index] = UInt8(truncatingIfNeeded: length & 0x7F) | 0x80
             length >>= 7
-            more.append(UInt8(truncatingIfNeeded: length & 0x7F))
         }
-        guard !more.isEmpty else { return }
-        bytes[start] |= 0x80
-        for index in more.indices.dropLast() { more[index] |= 0x80 }
-        bytes.insert(contentsOf: more, at: start + 1)
+        bytes[start + more] = UInt8(truncatingIfNeeded: length)
     }
 
     private mutating func tag(_ field: UInt8, _ type: WireType) {
