@@ -75,7 +75,7 @@ extension PushPipeline {
                     at: moment
                 )
             }
-            let answers = turn.marked(fanOut.answers(missed: [])).compactMap { $0 }
+            let answers = turn.marked(fanOut.answers(missed: []))
             follow.sending(
                 turn,
                 without: settled,

@@ -153,14 +153,31 @@ where Time.Duration == Duration {
     }
 
     /// Takes a push back whose caller went away. If it is being sent already, it goes out all the same.
-    func cancel(_ ticket: PushTicket) {
-        if let settled = queue.withLock({ $0.cancel(ticket, at: now) }) {
-            tell([settled])
-        } else if let push = follow.withLock({ $0.cancel(ticket, at: now) }) {
-            queue.withLock { $0.refused(push, .callerGone, at: now) }
-            push.caller(.failure(.callerGone))
-            wake()
+    func cancel(_ ticket: PushTicket) { cancel([ticket]) }
+
+    /// The same for many, which looks through those that are held once.
+    func cancel(_ tickets: [PushTicket]) {
+        var elsewhere: Set<PushTicket> = []
+        let settled = queue.withLock { queue in
+            var settled: [SettledPush] = []
+            for ticket in tickets {
+                if let one = queue.cancel(ticket, at: now) {
+                    settled.append(one)
+                } else {
+                    elsewhere.insert(ticket)
+                }
+            }
+            return settled
         }
+        tell(settled)
+        guard !elsewhere.isEmpty else { return }
+        let held = follow.withLock { $0.cancel(elsewhere, at: now) }
+        guard !held.isEmpty else { return }
+        queue.withLock { queue in
+            for push in held { queue.refused(push, .callerGone, at: now) }
+        }
+        for push in held { push.caller(.failure(.callerGone)) }
+        wake()
     }
 
     /// What it has done, and how many pushes wait now.

@@ -31,6 +31,7 @@ struct PushQueue: ~Copyable {
     /// Those of `waiting` that are not settled.
     private var waitingCount = 0
     private var waitingBytes = 0
+    private var waitingTargets = 0
     /// Oldest first. The one being sent, the one being looked up; never more than these.
     private var turns: [TurnEntries] = []
     /// Whether who calls `nextTurn` was told to wait for a wake-up.
@@ -40,26 +41,14 @@ struct PushQueue: ~Copyable {
     private var lastTicket: UInt64 = 0
     private var lastTurn: UInt64 = 0
 
-    struct Bounds: Sendable {
-        /// Pushes that may wait.
-        var waitingMax: Int
-        /// What may wait, in bytes of payload: pushes of the largest size would else fill the memory long
-        /// before there are too many of them.
-        var waitingBytesMax = 64 * 1024 * 1024
-        /// Targets of one turn: 4,000 look-ups are about 5 ms of Redis (Limits.swift has the arithmetic).
-        var turnTargetsMax = 4000
-        /// Payload of one turn: what goes to one node at once, well below Redis's 8 MiB for subscribers.
-        var turnBytesMax = 1024 * 1024
-        /// How long after its acceptance a push is refused as late.
-        var deadline: Duration
-    }
-
     private enum Stage { case open, draining, closed }
 
     private struct Entry {
         let ticket: PushTicket
         let push: Push
         let accepted: Duration
+        /// `push.weightBytes`.
+        let bytes: Int
         /// Nil once settled.
         var caller: PushCaller?
 
@@ -85,12 +74,6 @@ struct PushQueue: ~Copyable {
 
     // MARK: Pushes come
 
-    enum Submission {
-        /// `wakes` says that who waits for a turn has to be woken.
-        case accepted(PushTicket, wakes: Bool)
-        case refused(PushRefusal)
-    }
-
     mutating func submit(_ push: Push, at now: Duration, _ caller: @escaping PushCaller) -> Submission {
         guard stage == .open else { return refuse(.stopping) }
         let bytes = push.weightBytes
@@ -100,12 +83,13 @@ struct PushQueue: ~Copyable {
         if waiting.count >= 2 * bounds.waitingMax { waiting.removeAll { $0.caller == nil } }
         lastTicket += 1
         let ticket = PushTicket(number: lastTicket)
-        waiting.append(Entry(ticket: ticket, push: push, accepted: now, caller: caller))
+        waiting.append(Entry(ticket: ticket, push: push, accepted: now, bytes: bytes, caller: caller))
         if let deadline = push.deadline, deadline < bounds.deadline {
             shortDeadlines.insert(ticket.number, at: now + deadline)
         }
         waitingCount += 1
         waitingBytes += bytes
+        waitingTargets += push.targets.count
         counters.accepted += 1
         defer { isParked = false }
         return .accepted(ticket, wakes: isParked)
@@ -117,14 +101,6 @@ struct PushQueue: ~Copyable {
     }
 
     // MARK: Turns go
-
-    enum NextTurn {
-        case turn(PushTurn)
-        /// Nothing to do: ask again after the next wake-up.
-        case park
-        /// There will be no more.
-        case finished
-    }
 
     /// - Parameter evenEmpty: whether a turn without pushes has something to do, because pushes of earlier turns
     ///   are to be looked up again.
@@ -156,6 +132,18 @@ struct PushQueue: ~Copyable {
     mutating func unpark() { isParked = false }
 
     private mutating func takeTurn() -> [Entry] {
+        let isOneTurn = waitingTargets <= bounds.turnTargetsMax && waitingBytes <= bounds.turnBytesMax
+        if isOneTurn, waitingCount == waiting.count {
+            let entries = waiting
+            waiting = []
+            (waitingCount, waitingBytes, waitingTargets) = (0, 0, 0)
+            return entries
+        }
+        return takePart()
+    }
+
+    /// What waits, oldest first, up to the bounds of a turn; those that are settled are let go.
+    private mutating func takePart() -> [Entry] {
         var entries: [Entry] = []
         var targets = 0
         var bytes = 0
@@ -163,7 +151,7 @@ struct PushQueue: ~Copyable {
         for entry in waiting {
             if entry.caller != nil {
                 targets += entry.push.targets.count
-                bytes += entry.push.weightBytes
+                bytes += entry.bytes
                 let isOverfull = targets > bounds.turnTargetsMax || bytes > bounds.turnBytesMax
                 if isOverfull, !entries.isEmpty { break }
                 entries.append(entry)
@@ -172,15 +160,11 @@ struct PushQueue: ~Copyable {
         }
         if taken == waiting.count { waiting = [] } else { waiting.removeFirst(taken) }
         waitingCount -= entries.count
-        waitingBytes -= entries.reduce(0) { $0 + $1.push.weightBytes }
+        for entry in entries {
+            waitingBytes -= entry.bytes
+            waitingTargets -= entry.push.targets.count
+        }
         return entries
-    }
-
-    enum Sending {
-        /// Send what the turn has, except the pushes that are settled by now.
-        case send(without: Set<PushID>)
-        /// All are settled; the turn is over.
-        case nothingLeft
     }
 
     /// Asks what of a turn shall be sent. Called before each sending of the turn.
@@ -383,7 +367,8 @@ struct PushQueue: ~Copyable {
     ) -> SettledPush? {
         guard let settled = waiting[index].settle(.failure(refusal), at: now, &counters) else { return nil }
         waitingCount -= 1
-        waitingBytes -= waiting[index].push.weightBytes
+        waitingBytes -= waiting[index].bytes
+        waitingTargets -= waiting[index].push.targets.count
         return settled
     }
 

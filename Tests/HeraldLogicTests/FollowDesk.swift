@@ -104,7 +104,7 @@ final class FollowDesk {
     func hearing(_ isHearing: Bool, at now: Duration) { follow.hearing(isHearing, at: now) }
 
     func cancel(_ name: String, at now: Duration) -> Bool {
-        tickets[name].flatMap { follow.cancel($0, at: now) } != nil
+        tickets[name].map { !follow.cancel([$0], at: now).isEmpty } ?? false
     }
 
     func toSearch(besides pushes: [Push], at now: Duration) -> [UInt64] {

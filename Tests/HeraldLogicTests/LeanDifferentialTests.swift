@@ -63,7 +63,8 @@ private struct Script {
         var rest = Array((requests + [last]).joined().utf8)[...]
         pieces = []
         while !rest.isEmpty {
-            let isWhole = Int.random(in: 0..<4, using: &random) == 0
+            // Soon the rest at once: a server that has answered listens for a second more only.
+            let isWhole = pieces.count >= 20 || Int.random(in: 0..<4, using: &random) == 0
             let count = isWhole ? rest.count : Int.random(in: 1...200, using: &random)
             pieces.append(Array(rest.prefix(count)))
             rest = rest.dropFirst(count)

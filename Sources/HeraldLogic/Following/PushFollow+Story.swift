@@ -9,7 +9,7 @@ extension PushFollow {
     ///   - now: the moment.
     /// - Returns: nil when the push is not known, or not any more.
     func story(of id: PushID, process: String, at now: Duration) -> PushStory? {
-        guard let number = numbers[id], let record = ring[number] else { return nil }
+        guard let number = ring.number(of: id), let record = ring[number] else { return nil }
         let pursuit = pursuits[number]
         let current = pursuit?.answer(isDeaf: isDeaf(since: record.sent)) ?? record.answer
         let isTold = record.answered != nil && record.refusal == nil

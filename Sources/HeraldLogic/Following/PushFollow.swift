@@ -25,7 +25,6 @@ struct PushFollow: ~Copyable {
 
     let bounds: Bounds
     var ring: PushRing
-    var numbers: [PushID: UInt64] = [:]
     var pursuits: [UInt64: Pursuit] = [:]
     private var held: [UInt64: HeldPush] = [:]
     private var heldBytes = 0
@@ -83,7 +82,8 @@ struct PushFollow: ~Copyable {
         at now: Duration
     ) -> ReceiptQuery {
         let left = accepted + (push.deadline ?? bounds.deadline) - now
-        let patience = max(left - .milliseconds(125), left / 2, .milliseconds(1))
+        let patience =
+            left >= .milliseconds(250) ? left - .milliseconds(125) : max(left / 2, .milliseconds(1))
         return ReceiptQuery(ticket: number &* 64 &+ UInt64(round), confirm: push.confirm, patience: patience)
     }
 
@@ -119,7 +119,6 @@ struct PushFollow: ~Copyable {
                 let stops = push.targets.map { cursor.next($0) }
                 pursuits[number] = pursuit(push, accepted: turn.accepted[index], found: stops, sent: now)
             }
-            numbers[push.id] = number
             ring.append(
                 PushRecord(
                     push: push,
@@ -314,11 +313,12 @@ struct PushFollow: ~Copyable {
     }
 
     /// A caller went away. What is out stays out.
-    mutating func cancel(_ ticket: PushTicket, at now: Duration) -> HeldPush? {
-        guard let number = held.first(where: { $0.value.ticket == ticket })?.key else { return nil }
-        let push = held[number]
-        _ = settle(number, at: now)
-        return push
+    ///
+    /// - Returns: those of its pushes that were held, in the order in which they were accepted.
+    mutating func cancel(_ tickets: Set<PushTicket>, at now: Duration) -> [HeldPush] {
+        let gone = held.filter { tickets.contains($0.value.ticket) }.sorted { $0.key < $1.key }
+        for (number, _) in gone { _ = settle(number, at: now) }
+        return gone.map(\.value)
     }
 
     /// Answers everybody as things stand.
@@ -373,9 +373,8 @@ struct PushFollow: ~Copyable {
     }
 
     private mutating func forgetEvicted() {
-        for (number, id) in ring.takeEvicted() {
-            if numbers[id] == number { numbers[id] = nil }
-            if held[number] == nil { pursuits[number] = nil }
-        }
+        let evicted = ring.takeEvicted()
+        guard !pursuits.isEmpty else { return }
+        for number in evicted where held[number] == nil { pursuits[number] = nil }
     }
 }

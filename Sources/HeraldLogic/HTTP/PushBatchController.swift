@@ -45,7 +45,7 @@ where Time.Duration == Duration {
     }
 
     private func cancel(_ begun: BatchTickets) {
-        for ticket in begun.take() { batcher.pipeline.cancel(ticket) }
+        batcher.pipeline.cancel(begun.take())
     }
 }
 

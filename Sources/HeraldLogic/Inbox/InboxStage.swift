@@ -116,6 +116,12 @@ extension PushTurn {
     var kept: Set<PushID> { Set(pushes.lazy.filter { !$0.positions.isEmpty }.map(\.id)) }
 
     /// The answers with the places of what is kept. Who would be `offline` is `stored` then.
+    func marked(_ answers: [PushAnswer]) -> [PushAnswer] {
+        guard pushes.contains(where: { !$0.positions.isEmpty }) else { return answers }
+        return zip(pushes, answers).map { push, answer in push.marked(answer) }
+    }
+
+    /// The same; nil stays nil.
     func marked(_ answers: [PushAnswer?]) -> [PushAnswer?] {
         guard pushes.contains(where: { !$0.positions.isEmpty }) else { return answers }
         return zip(pushes, answers).map { push, answer in answer.map(push.marked) }

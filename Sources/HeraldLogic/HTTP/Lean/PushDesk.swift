@@ -81,7 +81,7 @@ where Time.Duration == Duration {
     func cancel(_ work: LeanWork) {
         switch work {
         case .elsewhere, .nothing: break
-        case .pushes(let tickets): for ticket in tickets { pipeline.cancel(ticket) }
+        case .pushes(let tickets): pipeline.cancel(tickets)
         }
     }
 }
