@@ -59,9 +59,10 @@ struct SendQueue: ~Copyable {
         byteCount -= bytes
         var left = bytes + Int(firstSent)
         var receipts = 0
-        while let frame = first, left >= frame.byteCount {
-            left -= frame.byteCount
-            if frame.isReceipt { receipts += 1 }
+        // Not the frame itself: to hold it would cost a reference count each.
+        while let frameBytes = first?.byteCount, left >= frameBytes {
+            left -= frameBytes
+            if frameBytes == 0 { receipts += 1 }
             first = ring.popFirst()
         }
         firstSent = UInt32(left)
