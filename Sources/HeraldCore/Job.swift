@@ -21,7 +21,9 @@
 // - dead: kept longer, with everything that a requeue needs.
 //
 // A claim counts as a try, and a step that is saved begins the count anew: a worker that is killed in step 90 and
-// another in step 200 do not add up, while a step that kills each worker is given up.
+// another in step 200 do not add up, while a step that kills each worker is given up. Targets that were unreachable are
+// sent again before the step is saved, after a pause each time, as long as tries are left: with the default of five
+// for 7.5 to 15 s, in which a dead node's lease ends and its users come back elsewhere.
 
 /// What is to be queued.
 public struct NewJob: Sendable, Equatable {
@@ -187,11 +189,6 @@ public struct JobProgress: Sendable, Equatable {
         self.step = step
         self.targets = targets
         self.verdicts = verdicts
-    }
-
-    public init(_ step: JobStep, _ answer: PushAnswer) {
-        self.init(step: step.index, targets: step.targets.count, verdicts: [:])
-        for verdict in answer.verdicts { verdicts[verdict.verdict.description, default: 0] += 1 }
     }
 }
 

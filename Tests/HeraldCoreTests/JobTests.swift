@@ -38,13 +38,4 @@ struct JobTests {
         let limits = JobLimits()
         #expect([0, 1, 3, 4, 100, 1_000_000].map(limits.stepTargets) == [500, 1, 1, 1, 25, 500])
     }
-
-    @Test func `the verdicts of a step are counted`() throws {
-        let step = JobStep(index: 3, targets: [.everyone, .user(try UserID("a")), .user(try UserID("b"))])
-        let verdicts = zip(step.targets, [Verdict.routed, .offline, .routed]).map {
-            TargetVerdict(target: $0, verdict: $1)
-        }
-        let progress = JobProgress(step, PushAnswer(id: try PushID("p"), verdicts: verdicts))
-        #expect(progress == JobProgress(step: 3, targets: 3, verdicts: ["routed": 2, "offline": 1]))
-    }
 }

@@ -48,10 +48,13 @@ struct JobRunStateMachineTests {
         let (first, second) = (try step(0, 2), try step(1))
         var machine = machine(first)
         #expect(machine.begin(at: .zero) == .send(first))
-        #expect(machine.sent(answer(first)) == .advance(finished: progress(first), wantsStep: true))
+        #expect(
+            machine.sent(answer(first), at: .zero, random: 0)
+                == .advance(finished: progress(first), wantsStep: true)
+        )
         #expect(machine.advanced(.run(second), at: .seconds(1)) == .send(second))
         #expect(
-            machine.sent(answer(second, .offline))
+            machine.sent(answer(second, .offline), at: .zero, random: 0)
                 == .advance(finished: progress(second, "offline"), wantsStep: true)
         )
         #expect(machine.advanced(.finished, at: .seconds(2)) == .end(.finished))
@@ -67,17 +70,17 @@ struct JobRunStateMachineTests {
         let (first, second) = (try step(0, 10), try step(1, 10))
         var machine = machine(first, rate: 10)
         #expect(machine.begin(at: .zero) == .send(first))
-        _ = machine.sent(answer(first))
+        _ = machine.sent(answer(first), at: .zero, random: 0)
         #expect(machine.advanced(.run(second), at: .milliseconds(100)) == .sleep(.milliseconds(500)))
         #expect(machine.woke(at: .milliseconds(600)) == .advance(finished: nil, wantsStep: false))
         #expect(machine.advanced(.carryOn, at: .milliseconds(600)) == .sleep(.milliseconds(400)))
         #expect(machine.woke(at: .seconds(1)) == .advance(finished: nil, wantsStep: false))
         #expect(machine.advanced(.carryOn, at: .seconds(1)) == .send(second))
-        _ = machine.sent(answer(second))
+        _ = machine.sent(answer(second), at: .zero, random: 0)
         // It took longer than its share: the next one starts at once, and no burst follows.
         let third = try step(2, 10)
         #expect(machine.advanced(.run(third), at: .seconds(9)) == .send(third))
-        _ = machine.sent(answer(third))
+        _ = machine.sent(answer(third), at: .zero, random: 0)
         #expect(machine.advanced(.run(try step(3)), at: .seconds(9)) == .sleep(.milliseconds(500)))
     }
 
@@ -86,13 +89,13 @@ struct JobRunStateMachineTests {
         let (first, second) = (try step(0, 10), try step(1))
         var waiting = machine(first, rate: 10)
         _ = waiting.begin(at: .zero)
-        _ = waiting.sent(answer(first))
+        _ = waiting.sent(answer(first), at: .zero, random: 0)
         _ = waiting.advanced(.run(second), at: .zero)
         _ = waiting.woke(at: .milliseconds(500))
         #expect(waiting.advanced(.stop(state), at: .milliseconds(500)) == .end(.stopped(state)))
         var saving = machine(first)
         _ = saving.begin(at: .zero)
-        _ = saving.sent(answer(first))
+        _ = saving.sent(answer(first), at: .zero, random: 0)
         #expect(saving.advanced(.stop(state), at: .zero) == .end(.stopped(state)))
     }
 
@@ -101,7 +104,7 @@ struct JobRunStateMachineTests {
         let away = JobQueueError.unavailable("away")
         var machine = machine(first)
         _ = machine.begin(at: .zero)
-        let save = machine.sent(answer(first))
+        let save = machine.sent(answer(first), at: .zero, random: 0)
         #expect(machine.unanswered(away, at: .seconds(2)) == .sleep(.milliseconds(250)))
         #expect(machine.woke(at: .milliseconds(2250)) == save)
         #expect(machine.unanswered(away, at: .milliseconds(5999)) == .sleep(.milliseconds(250)))
@@ -122,11 +125,90 @@ struct JobRunStateMachineTests {
         }
     }
 
+    private func answer(_ step: JobStep, _ verdicts: [Verdict]) -> PushAnswer {
+        PushAnswer(
+            id: Self.id.push(ofStep: step.index),
+            verdicts: zip(step.targets, verdicts).map { TargetVerdict(target: $0, verdict: $1) }
+        )
+    }
+
+    @Test func `targets that are unreachable are sent again, and counted after the last try`() throws {
+        let whole = try step(0, 4)
+        let first = JobStep(index: 0, targets: Array(whole.targets[1...2]))
+        let last = JobStep(index: 0, targets: [whole.targets[2]])
+        var machine = machine(whole)
+        #expect(machine.begin(at: .zero) == .send(whole))
+        let some = answer(whole, [.routed, .unreachable, .unreachable, .offline])
+        #expect(machine.sent(some, at: .seconds(1), random: 1) == .sleep(.milliseconds(500)))
+        #expect(machine.woke(at: .milliseconds(1500)) == .advance(finished: nil, wantsStep: false))
+        #expect(machine.advanced(.carryOn, at: .milliseconds(1500)) == .sleep(.milliseconds(500)))
+        #expect(machine.woke(at: .seconds(2)) == .advance(finished: nil, wantsStep: false))
+        #expect(machine.advanced(.carryOn, at: .seconds(2)) == .send(first))
+        let fewer = answer(first, [.routed, .unreachable])
+        #expect(machine.sent(fewer, at: .seconds(2), random: 0) == .sleep(.milliseconds(500)))
+        _ = machine.woke(at: .milliseconds(2500))
+        #expect(machine.advanced(.carryOn, at: .seconds(3)) == .send(last))
+        let verdicts = ["routed": 2, "offline": 1, "unreachable": 1]
+        #expect(
+            machine.sent(answer(last, .unreachable), at: .seconds(3), random: 0)
+                == .advance(
+                    finished: JobProgress(step: 0, targets: 4, verdicts: verdicts),
+                    wantsStep: true
+                )
+        )
+        // The next step has all its tries.
+        let next = try step(1)
+        #expect(machine.advanced(.run(next), at: .seconds(3)) == .send(next))
+        let again = machine.sent(answer(next, .unreachable), at: .seconds(3), random: 1)
+        #expect(again == .sleep(.milliseconds(500)))
+    }
+
+    @Test func `what is kept, and a room that was reached in part, is not sent again`() throws {
+        let room = Target.room(try RoomID("r"))
+        let user = Target.user(try UserID("u"))
+        let node = try NodeID("cloud-1")
+        func verdict(_ target: Target, _ change: (inout TargetVerdict) -> Void) -> TargetVerdict {
+            var verdict = TargetVerdict(target: target, verdict: .unreachable, missed: [node])
+            change(&verdict)
+            return verdict
+        }
+        let cases: [(TargetVerdict, isSentAgain: Bool)] = [
+            (verdict(user) { _ in }, true), (verdict(user) { $0.nodes = [node] }, true),
+            (verdict(user) { $0.position = InboxPosition(epoch: 1, offset: 1) }, false),
+            (verdict(room) { _ in }, true), (verdict(room) { $0.nodes = [node] }, false),
+            (verdict(.everyone) { $0.nodes = [node] }, false),
+        ]
+        for (verdict, isSentAgain) in cases {
+            var machine = machine(JobStep(index: 0, targets: [verdict.target]))
+            _ = machine.begin(at: .zero)
+            let answer = PushAnswer(id: Self.id.push(ofStep: 0), verdicts: [verdict])
+            let command = machine.sent(answer, at: .zero, random: 0)
+            let progress = JobProgress(step: 0, targets: 1, verdicts: ["unreachable": 1])
+            let saves = JobRunStateMachine.Command.advance(finished: progress, wantsStep: true)
+            #expect(command == (isSentAgain ? .sleep(.milliseconds(500)) : saves))
+        }
+    }
+
+    @Test(arguments: [JobState.paused, nil])
+    func `a job that is stopped between two tries of a step saves nothing of it`(_ state: JobState?) throws {
+        let first = try step(0, 2)
+        var machine = machine(first)
+        _ = machine.begin(at: .zero)
+        _ = machine.sent(answer(first, [.routed, .unreachable]), at: .zero, random: 0)
+        _ = machine.woke(at: .milliseconds(500))
+        #expect(machine.advanced(.stop(state), at: .milliseconds(500)) == .end(.stopped(state)))
+        var stopping = self.machine(first)
+        _ = stopping.begin(at: .zero)
+        _ = stopping.sent(answer(first, [.routed, .unreachable]), at: .zero, random: 0)
+        stopping.stop()
+        #expect(stopping.woke(at: .milliseconds(500)) == .release)
+    }
+
     @Test func `a step that was saved begins the tries anew`() throws {
         let (first, second) = (try step(0), try step(1))
         var machine = machine(first, tries: 3)
         _ = machine.begin(at: .zero)
-        _ = machine.sent(answer(first))
+        _ = machine.sent(answer(first), at: .zero, random: 0)
         _ = machine.advanced(.run(second), at: .zero)
         #expect(
             machine.refused(.lateUnsent, random: 1) == .fail("\(PushRefusal.lateUnsent)", pause: .seconds(1))
@@ -153,16 +235,19 @@ struct JobRunStateMachineTests {
         var sending = machine(first)
         _ = sending.begin(at: .zero)
         sending.stop()
-        #expect(sending.sent(answer(first)) == .advance(finished: progress(first), wantsStep: false))
+        #expect(
+            sending.sent(answer(first), at: .zero, random: 0)
+                == .advance(finished: progress(first), wantsStep: false)
+        )
         #expect(sending.advanced(.carryOn, at: .zero) == .release)
         var last = machine(first)
         _ = last.begin(at: .zero)
         last.stop()
-        _ = last.sent(answer(first))
+        _ = last.sent(answer(first), at: .zero, random: 0)
         #expect(last.advanced(.finished, at: .zero) == .end(.finished))
         var waiting = machine(try step(0, 10), rate: 10)
         _ = waiting.begin(at: .zero)
-        _ = waiting.sent(answer(try step(0, 10)))
+        _ = waiting.sent(answer(try step(0, 10)), at: .zero, random: 0)
         _ = waiting.advanced(.run(first), at: .zero)
         waiting.stop()
         #expect(waiting.woke(at: .milliseconds(500)) == .release)

@@ -102,6 +102,47 @@ struct JobWorkerTests {
         #expect(clients.pushes == 0)
     }
 
+    @Test func `a step is pushed as its job asks, and again to those who were unreachable`() async throws {
+        var limits = JobLimits()
+        limits.backOffMin = .milliseconds(1)
+        let pushes = Mutex<[Push]>([])
+        var asked = try job(1, of: 3)
+        asked.message = Array(#"{"event":"news","confirm":"acked","deadline_ms":1500}"#.utf8)
+        _ = try await queue.add(asked)
+        let mortal = MortalQueue(base: queue, killer: Killer(after: nil), finished: Gate(isOpen: false))
+        let worker = JobWorker(
+            name: "w",
+            queue: mortal,
+            limits: limits,
+            clock: ContinuousClock(),
+            logger: .silent
+        ) { push async throws(PushRefusal) in
+            let turn = pushes.withLock { pushes in
+                pushes.append(push)
+                return pushes.count
+            }
+            // One more of the three is reached each time.
+            let verdicts = push.targets.enumerated().map { place, target in
+                TargetVerdict(target: target, verdict: place == 0 ? .acked : .unreachable)
+            }
+            #expect(turn <= 3)
+            return PushAnswer(id: push.id, verdicts: verdicts)
+        }
+        await withTaskGroup(of: Void.self) { group in
+            group.addTask { await worker.run() }
+            await mortal.finished.pass()
+            group.cancelAll()
+        }
+        let end = try #require(try await queue.find(asked.id))
+        #expect(end.state == .done && end.targetsDone == 3 && end.verdicts == ["acked": 3])
+        let sent = pushes.withLock { $0 }
+        #expect(sent.map(\.targets) == (0..<3).map { Array(asked.steps[0][$0...]) })
+        #expect(sent.allSatisfy { $0.id == asked.id.push(ofStep: 0) && $0.isRepeat })
+        #expect(sent.allSatisfy { $0.confirm == .acked && $0.deadline == .milliseconds(1500) })
+        let counters = worker.counters.done
+        #expect(counters.steps == 1 && counters.stepsRepeated == 2 && counters.targets == ["acked": 3])
+    }
+
     @Test func `a worker goes on when the queue has lost everything`() async throws {
         let (sent, signal) = AsyncStream<Push>.makeStream()
         let hold = Gate(isOpen: false)

@@ -31,6 +31,12 @@ struct JobMetricsText {
         sample("job_running", running)
         family("job_steps_total", "counter", "Steps that this worker sent.")
         sample("job_steps_total", worker.steps)
+        family(
+            "job_steps_repeated_total",
+            "counter",
+            "Times that a step's unreachable targets were to be sent again."
+        )
+        sample("job_steps_repeated_total", worker.stepsRepeated)
         family("job_targets_total", "counter", "Targets of those steps, by verdict.")
         for (verdict, count) in worker.targets.sorted(by: { $0.key < $1.key }) {
             sample("job_targets_total", count, label: ("verdict", verdict))

@@ -9,7 +9,8 @@ import HeraldCore
 /// - holding: a step waits for its time, as the job's rate has it. Whenever it wakes it asks whether the job is still
 ///   its own, so that a pause or a cancel is known after `beat` at the latest, also in a slow job.
 /// - sending: the step is in the pipeline. It can fail as a push can: for the moment (the job is given back with a
-///   pause that grows), or for good (the job is dead).
+///   pause that grows), or for good (the job is dead). Targets that were unreachable are held for a pause that grows
+///   and sent again, under the step's id and among its tries; what they are at the last of these is counted.
 /// - saving: the step went out, and its progress is not yet known to be saved. While the queue does not answer it
 ///   is saved again and again until the claim must have lapsed; then whoever takes the job repeats the step under the
 ///   same push id. Saving twice counts once.
@@ -31,14 +32,27 @@ struct JobRunStateMachine: ~Copyable {
 
     private enum State {
         case asking
-        case holding(JobStep)
-        case sending(JobStep)
+        case holding(Attempt)
+        case sending(Attempt)
         case saving(JobProgress)
         case over
     }
 
+    /// A step on its way.
+    private struct Attempt {
+        /// With those of its targets that are still to be sent.
+        var step: JobStep
+        /// The whole step, with the verdicts that stay.
+        var progress: JobProgress
+
+        init(_ step: JobStep) {
+            self.step = step
+            progress = JobProgress(step: step.index, targets: step.targets.count, verdicts: [:])
+        }
+    }
+
     enum Command: Equatable {
-        /// Push the step's targets under the step's id.
+        /// Push these targets of the step under the step's id.
         case send(JobStep)
         case advance(finished: JobProgress?, wantsStep: Bool)
         /// Wait, then `woke`.
@@ -77,7 +91,7 @@ struct JobRunStateMachine: ~Copyable {
             state = .asking
             return .advance(finished: nil, wantsStep: true)
         }
-        return plan(step, at: now)
+        return plan(Attempt(step), at: now)
     }
 
     /// Ends with the step that is under way.
@@ -85,12 +99,30 @@ struct JobRunStateMachine: ~Copyable {
 
     // MARK: What the pipeline said
 
-    mutating func sent(_ answer: PushAnswer) -> Command {
+    /// - Parameters:
+    ///   - answer: the verdicts of the targets that were sent.
+    ///   - now: since the worker began.
+    ///   - random: 0 to 1, drawn by the caller.
+    /// - Returns: what saves the step; or the pause before the targets that were unreachable are sent again.
+    mutating func sent(_ answer: PushAnswer, at now: Duration, random: Double) -> Command {
         switch state {
-        case .sending(let step):
-            let progress = JobProgress(step, answer)
-            state = .saving(progress)
-            return .advance(finished: progress, wantsStep: !isStopping)
+        case .sending(var attempt):
+            var again: [Target] = []
+            for verdict in answer.verdicts {
+                if tries < limits.triesMax, verdict.isWorthAnotherTry {
+                    again.append(verdict.target)
+                } else {
+                    attempt.progress.verdicts[verdict.verdict.description, default: 0] += 1
+                }
+            }
+            guard again.isEmpty else {
+                paced = max(paced, now + limits.backOff(tries: tries, random: random))
+                tries += 1
+                attempt.step.targets = again
+                return plan(attempt, at: now)
+            }
+            state = .saving(attempt.progress)
+            return .advance(finished: attempt.progress, wantsStep: !isStopping)
         case .asking, .holding, .saving, .over:
             preconditionFailure("an answer comes to a step that was sent")
         }
@@ -126,11 +158,11 @@ struct JobRunStateMachine: ~Copyable {
             return .end(.stopped(state))
         case .run(let step):
             if case .saving = state { tries = 1 }
-            return plan(step, at: now)
+            return plan(Attempt(step), at: now)
         case .carryOn:
             switch state {
-            case .holding(let step):
-                return plan(step, at: now)
+            case .holding(let attempt):
+                return plan(attempt, at: now)
             case .asking, .saving, .sending, .over:
                 // Saved without asking for more: only who stops does that.
                 state = .over
@@ -155,8 +187,8 @@ struct JobRunStateMachine: ~Copyable {
 
     mutating func woke(at now: Duration) -> Command {
         switch state {
-        case .holding(let step):
-            state = .holding(step)
+        case .holding(let attempt):
+            state = .holding(attempt)
             return isStopping ? release() : .advance(finished: nil, wantsStep: false)
         case .saving(let progress):
             state = .saving(progress)
@@ -171,22 +203,34 @@ struct JobRunStateMachine: ~Copyable {
 
     // MARK: Deciding
 
-    private mutating func plan(_ step: JobStep, at now: Duration) -> Command {
+    private mutating func plan(_ attempt: Attempt, at now: Duration) -> Command {
         if isStopping { return release() }
         guard paced <= now else {
-            state = .holding(step)
+            state = .holding(attempt)
             return .sleep(min(beat, paced - now))
         }
         if claim.ratePerSecond > 0 {
             // A run that fell behind does not catch up in a burst.
-            paced = now + .seconds(1) * (Double(step.targets.count) / Double(claim.ratePerSecond))
+            paced = now + .seconds(1) * (Double(attempt.step.targets.count) / Double(claim.ratePerSecond))
         }
-        state = .sending(step)
-        return .send(step)
+        state = .sending(attempt)
+        return .send(attempt.step)
     }
 
     private mutating func release() -> Command {
         state = .over
         return .release
+    }
+}
+
+extension TargetVerdict {
+    /// Whether sending again may reach somebody who would else not get it, and nearly nobody twice. What is kept is
+    /// shown anyway, and a room or everybody that was reached in part would mostly get a repeat.
+    fileprivate var isWorthAnotherTry: Bool {
+        guard verdict == .unreachable, position == nil else { return false }
+        switch target {
+        case .user, .key: return true
+        case .room, .everyone: return nodes.isEmpty
+        }
     }
 }

@@ -238,8 +238,9 @@ public final class JobWorker<Time: Clock>: Service where Time.Duration == Durati
         }
         switch result {
         case .success(let answer):
-            state.withLock { $0.counters.sent(answer) }
-            return machine.sent(answer)
+            let next = machine.sent(answer, at: now, random: .random(in: 0...1))
+            state.withLock { $0.counters.sent(next) }
+            return next
         case .failure(let refusal):
             return machine.refused(refusal, random: .random(in: 0...1))
         }

@@ -17,12 +17,20 @@ struct JobWorkerCounters: Sendable, Equatable {
     var lost = 0
     /// Steps that went out.
     var steps = 0
-    /// Their targets by verdict, a small closed set.
+    /// Times that targets of a step were unreachable, and are to be sent again.
+    var stepsRepeated = 0
+    /// The targets of the steps that went out by verdict, a small closed set.
     var targets: [String: Int] = [:]
 
-    mutating func sent(_ answer: PushAnswer) {
-        steps += 1
-        for verdict in answer.verdicts { targets[verdict.verdict.description, default: 0] += 1 }
+    /// - Parameter next: what the run does after the pipeline's answer.
+    mutating func sent(_ next: JobRunStateMachine.Command) {
+        switch next {
+        case .advance(let progress?, _):
+            steps += 1
+            targets.merge(progress.verdicts, uniquingKeysWith: +)
+        case .sleep: stepsRepeated += 1
+        case .send, .advance(nil, _), .fail, .release, .end: break
+        }
     }
 
     /// - Parameter state: what the queue made of it; nil when the claim was lost before.
