@@ -102,7 +102,7 @@ public final class HeraldPushClient: Sendable {
         for lane in lanes { try? await lane.eventLoop.submit { lane.value.stop() }.get() }
     }
 
-    private func send(
+    func send(
         _ method: HTTPMethod,
         _ path: String,
         body: [UInt8]?,

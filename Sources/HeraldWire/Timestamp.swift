@@ -1,7 +1,7 @@
 import HeraldCore
 
 /// A moment as callers write it: Unix milliseconds, or RFC 3339 such as `2026-01-31T23:59:59.5+01:00`.
-enum Timestamp {
+public enum Timestamp {
     /// Reads a number or a string.
     static func read(_ reader: inout JSONReader) throws(WireError) -> RedisTime {
         reader.skipSpace()
@@ -18,7 +18,7 @@ enum Timestamp {
     private static let latest: Int64 = 253_402_300_799_999
 
     /// - Returns: Unix milliseconds, fractions of one cut off; nil for what is no time from 1970 on.
-    static func parse(_ text: String) -> UInt64? {
+    public static func parse(_ text: String) -> UInt64? {
         var rest = Substring(text).utf8[...]
         func number(_ digits: Int) -> Int64? {
             guard rest.count >= digits else { return nil }

@@ -12,9 +12,11 @@ struct PushCommand: AsyncParsableCommand {
               herald push --user alice --event order.shipped --data '{"order":7}'
               herald push --key alice/phone --room news --data @message.json
               echo '"hi"' | herald push --all --data -
+              herald push --queued --at 2026-12-24T18:00:00Z --all --event closing
 
-            Exit codes: 0 every target was reached as far as --confirm asks, 1 some target was not, 2 wrong usage or \
-            the push was refused, 69 logic is out of reach or cannot serve now. `herald why PUSH` tells more.
+            Exit codes: 0 every target was reached as far as --confirm asks, or the push is queued, 1 some target was \
+            not, 2 wrong usage or the push was refused, 69 logic is out of reach or cannot serve now. \
+            `herald why PUSH` tells more.
             """
     )
 
@@ -76,6 +78,7 @@ struct PushCommand: AsyncParsableCommand {
         help: ArgumentHelp("Push once, however often this is repeated within 5 minutes.", valueName: "key")
     )
     var idempotencyKey: String?
+    @OptionGroup var queue: QueueOptions
     @Option(help: ArgumentHelp("Where logic is.", valueName: "url"))
     var url = "http://127.0.0.1:8080"
     @Option(
@@ -111,6 +114,10 @@ struct PushCommand: AsyncParsableCommand {
         limits.lanesMax = 1
         do {
             let client = try HeraldPushClient(url: url, limits: limits)
+            if queue.isQueued {
+                try await queue.queue(request(), at: client, json: json)
+                return await client.shutdown()
+            }
             let answer = try await client.push(request())
             await client.shutdown()
             show(answer)
