@@ -78,6 +78,47 @@ import Testing
         }
     }
 
+    @Test(arguments: FaultProxy.Direction.allCases)
+    func `connections are reset once, after so many bytes`(_ direction: FaultProxy.Direction) async throws {
+        try await OwnRedis.with { redis in
+            let proxy = try FaultProxy(to: redis.port)
+            let direct = try RedisWire(port: redis.port)
+            let ping = "*1\r\n$4\r\nPING\r\n".utf8.count
+            let whole = direction == .toServer ? ping : "+PONG\r\n".utf8.count
+            let wire = try RedisWire(port: proxy.port)
+            proxy.reset(after: whole * 2 + 1, direction)
+            for _ in 0..<2 { try wire.ask("PING") }
+            #expect(proxy.bytesPassed(.toServer) == ping * 2)
+            #expect(throws: RedisWire.Failure.self) { try wire.ask("PING") }
+            #expect(proxy.bytesPassed(direction) == whole * 2 + 1)
+            let next = try RedisWire(port: proxy.port)
+            for _ in 0..<10 { try next.ask("PING") }
+            // A command that has arrived is carried out, also when its client hears nothing more.
+            let words = ["SET", "there", "1"]
+            proxy.reset(after: "*3\r\n$3\r\nSET\r\n$5\r\nthere\r\n$1\r\n1\r\n".utf8.count, .toServer)
+            try next.tell(words)
+            try await eventually("it is set") { try direct.ask("EXISTS", "there") == .number(1) }
+            #expect(throws: RedisWire.Failure.self) { try next.ask("PING") }
+        }
+    }
+
+    @Test func `what is swallowed on one connection comes on others`() async throws {
+        try await OwnRedis.with { redis in
+            let proxy = try FaultProxy(to: redis.port)
+            let (deaf, well) = (try RedisWire(port: proxy.port), try RedisWire(port: proxy.port))
+            try deaf.ask("SUBSCRIBE", "news")
+            try well.ask("PING")
+            #expect(proxy.swallow(.toClient, where: "SUBSCRIBE") == 1)
+            #expect(try well.ask("PUBLISH", "news", "1") == .number(1))
+            #expect(throws: RedisWire.Failure.self) { try deaf.next(within: .milliseconds(300)) }
+            let second = try RedisWire(port: proxy.port)
+            try second.ask("SUBSCRIBE", "news")
+            #expect(try well.ask("PUBLISH", "news", "2") == .number(2))
+            let message: [RedisWire.Reply] = [.text("message"), .text("news"), .text("2")]
+            #expect(try second.next(within: .seconds(10)) == .list(message))
+        }
+    }
+
     @Test func `what a pipe lets pass hangs on the moment alone`() {
         var pipe = FaultProxyPipe()
         let start = ContinuousClock.now
@@ -88,7 +129,9 @@ import Testing
         #expect(pipe.next(slow, at: start + .seconds(4)) == .nothing(until: start + .seconds(5)))
         #expect(pipe.next(FaultProxyFlow(isHeld: true), at: start + .seconds(9)) == .nothing(until: nil))
         #expect(pipe.next(slow, at: start + .seconds(5)) == .bytes([1, 2, 3]))
+        #expect(pipe.next(FaultProxyFlow(bytesLeft: 2), at: start) == .bytes([1, 2]))
         pipe.passed(2)
+        #expect(pipe.next(FaultProxyFlow(bytesLeft: 0), at: start) == .nothing(until: nil))
         #expect(pipe.next(FaultProxyFlow(), at: start) == .bytes([3]))
         pipe.passed(1)
         #expect(pipe.bytesWaiting == 0)

@@ -25,7 +25,13 @@ final class RedisWire {
         }
         self.descriptor = descriptor
         _ = fcntl(descriptor, F_SETFL, fcntl(descriptor, F_GETFL) & ~O_NONBLOCK)
-        var limit = timeval(tv_sec: 10, tv_usec: 0)
+        wait(.seconds(10))
+    }
+
+    /// How long an answer may take.
+    private func wait(_ limit: Duration) {
+        let parts = limit.components
+        var limit = timeval(tv_sec: Int(parts.seconds), tv_usec: Int(parts.attoseconds / 1_000_000_000_000))
         setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &limit, socklen_t(MemoryLayout<timeval>.size))
     }
 
@@ -35,6 +41,17 @@ final class RedisWire {
     @discardableResult
     func ask(_ words: String...) throws -> Reply {
         try tell(words)
+        bytes.removeSubrange(..<position)
+        position = 0
+        return try reply()
+    }
+
+    /// What Redis says without being asked.
+    ///
+    /// - Throws: `Failure` when nothing comes in time.
+    func next(within limit: Duration) throws -> Reply {
+        wait(limit)
+        defer { wait(.seconds(10)) }
         bytes.removeSubrange(..<position)
         position = 0
         return try reply()

@@ -1,4 +1,4 @@
-// A TCP proxy that does harm when told to: it delays, holds one direction, cuts and mends.
+// A TCP proxy that does harm when told to: it delays, holds or swallows one direction, cuts and mends.
 //
 // A test puts one in front of Redis for each node, so that one node's link can be ill while the others' are well.
 // What is held or delayed is kept and still arrives, also when its sender has given up and closed meanwhile: that
@@ -59,13 +59,41 @@ public final class FaultProxy: Sendable {
     /// Resets all connections once; new ones are welcome.
     public func reset() { loop.steer { $0.resetAll() } }
 
+    /// Resets all connections once, when so many more bytes have passed in this direction: at least one.
+    public func reset(after bytes: Int, _ direction: Direction) {
+        precondition(bytes > 0, "before the first byte is at once")
+        loop.steer { $0.flows[direction]?.bytesLeft = bytes }
+    }
+
+    /// Drops from here on what goes in this direction on some of the connections that are open now, as a router does
+    /// that has forgotten them: neither side is told. New ones are well.
+    ///
+    /// - Parameters:
+    ///   - direction: which way nothing comes through.
+    ///   - said: a text that the client sent among the first bytes of the connection.
+    /// - Returns: how many connections that are.
+    public func swallow(_ direction: Direction, where said: String) -> Int {
+        var count = 0
+        loop.steer { state in
+            for (id, connection) in state.connections where connection.client(said: said) {
+                state.connections[id]?.swallowed.insert(direction)
+                count += 1
+            }
+        }
+        return count
+    }
+
     /// Ends every fault; what was held or delayed passes at once.
     public func mend() {
         loop.steer { state in
             state.isCut = false
             for direction in Direction.allCases { state.flows[direction] = FaultProxyFlow() }
+            for id in state.connections.keys { state.connections[id]?.swallowed = [] }
         }
     }
+
+    /// Bytes that were passed on in this direction, over all connections.
+    public func bytesPassed(_ direction: Direction) -> Int { loop.look { $0.bytesPassed[direction] ?? 0 } }
 
     /// Connections that are open on either side.
     public var connections: Int { loop.look { $0.connections.count } }

@@ -9,6 +9,10 @@ struct FaultProxyConnection {
     ]
     /// It is to be reset as soon as the loop comes by.
     var isLost = false
+    /// Directions in which nothing comes through any more.
+    var swallowed: Set<FaultProxy.Direction> = []
+    /// The first that the client sent.
+    private var opening: [UInt8] = []
     /// Directions whose end was passed on.
     private var done: Set<FaultProxy.Direction> = []
     /// Directions whose receiver is gone: what comes is read and dropped, so that its sender can finish.
@@ -18,6 +22,8 @@ struct FaultProxyConnection {
 
     /// What may wait in one direction before its sender is not read any more.
     private static let bytesMax = 64 << 20
+    /// What is kept of the first that the client sent.
+    private static let openingBytesMax = 4096
 
     init(client: Int32, server: Int32) {
         self.client = client
@@ -25,6 +31,9 @@ struct FaultProxyConnection {
     }
 
     var isOver: Bool { isLost || done.count == FaultProxy.Direction.allCases.count }
+
+    /// Whether a text was among the first that the client sent.
+    func client(said text: String) -> Bool { opening.firstRange(of: Array(text.utf8)) != nil }
 
     /// What to wait for on either side. A side with nothing to wait for is left out, as its end would wake the
     /// loop for ever.
@@ -52,6 +61,7 @@ struct FaultProxyConnection {
         guard let pipe = pipes[direction], !pipe.hasEnded, pipe.bytesWaiting < Self.bytesMax else { return }
         let count = recv(sender, buffer.baseAddress, buffer.count, Int32(MSG_DONTWAIT))
         if count > 0 {
+            if direction == .toServer, opening.count < Self.openingBytesMax { opening += buffer[..<count] }
             pipes[direction]?.arrived(ArraySlice(buffer[..<count]), at: .now)
         } else if count == 0 || (errno != EAGAIN && errno != ENOTCONN && errno != EINTR) {
             pipes[direction]?.senderEnded(at: .now)
@@ -60,20 +70,22 @@ struct FaultProxyConnection {
 
     /// Gives the receiver of a direction what may pass now.
     ///
-    /// - Returns: when the next of it may pass; nil when that hangs on something else.
+    /// - Returns: how many bytes passed; and when the next of it may pass, nil when that hangs on something else.
     mutating func pass(
         _ direction: FaultProxy.Direction,
         _ flow: FaultProxyFlow,
         at now: ContinuousClock.Instant
-    ) -> ContinuousClock.Instant? {
+    ) -> (bytes: Int, next: ContinuousClock.Instant?) {
         let receiver = direction == .toServer ? server : client
+        var flow = flow
+        var passed = 0
         while !isLost, !done.contains(direction), !blocked.contains(direction) {
             switch pipes[direction]?.next(flow, at: now) ?? .nothing(until: nil) {
-            case .nothing(let until): return until
+            case .nothing(let until): return (passed, until)
             case .end:
-                _ = shutdown(receiver, Int32(SHUT_WR))
+                if !swallowed.contains(direction) { _ = shutdown(receiver, Int32(SHUT_WR)) }
                 done.insert(direction)
-            case .bytes(let bytes) where deaf.contains(direction):
+            case .bytes(let bytes) where deaf.contains(direction) || swallowed.contains(direction):
                 pipes[direction]?.passed(bytes.count)
             case .bytes(let bytes):
                 let count = bytes.withUnsafeBytes {
@@ -81,6 +93,8 @@ struct FaultProxyConnection {
                 }
                 if count > 0 {
                     pipes[direction]?.passed(count)
+                    flow.bytesLeft? -= count
+                    passed += count
                 } else if errno == EAGAIN || errno == EINTR {
                     blocked.insert(direction)
                 } else {
@@ -88,7 +102,7 @@ struct FaultProxyConnection {
                 }
             }
         }
-        return nil
+        return (passed, nil)
     }
 
     func close(withReset: Bool) {

@@ -18,11 +18,29 @@ final class FaultProxyLoop: Sendable {
         var isCut = false
         var isStopped = false
         var connections: [Int: FaultProxyConnection] = [:]
+        var bytesPassed: [FaultProxy.Direction: Int] = [:]
         fileprivate var last = 0
 
         /// The descriptors are closed by the loop alone, so that none is another's while it is polled.
         mutating func resetAll() {
             for id in connections.keys { connections[id]?.isLost = true }
+        }
+
+        /// Gives the receiver of a direction of a connection what may pass now.
+        ///
+        /// - Returns: when the next of it may pass; nil when that hangs on something else.
+        fileprivate mutating func pass(
+            _ direction: FaultProxy.Direction,
+            of id: Int,
+            at now: ContinuousClock.Instant
+        ) -> ContinuousClock.Instant? {
+            let flow = flows[direction] ?? FaultProxyFlow()
+            guard let (bytes, next) = connections[id]?.pass(direction, flow, at: now) else { return nil }
+            bytesPassed[direction, default: 0] += bytes
+            guard let left = flow.bytesLeft, bytes > 0 else { return next }
+            flows[direction]?.bytesLeft = bytes < left ? left - bytes : nil
+            if bytes == left { resetAll() }
+            return next
         }
     }
 
@@ -124,12 +142,13 @@ final class FaultProxyLoop: Sendable {
             connections: [],
             timeoutMilliseconds: -1
         )
-        for id in Array(state.connections.keys) {
+        let ids = Array(state.connections.keys)
+        for id in ids {
             for direction in FaultProxy.Direction.allCases {
-                let flow = state.flows[direction] ?? FaultProxyFlow()
-                let due = state.connections[id]?.pass(direction, flow, at: now)
-                next = [next, due].compactMap(\.self).min()
+                next = [next, state.pass(direction, of: id, at: now)].compactMap(\.self).min()
             }
+        }
+        for id in ids {
             guard let connection = state.connections[id] else { continue }
             if connection.isOver {
                 connection.close(withReset: connection.isLost)

@@ -2,11 +2,14 @@
 public struct FaultProxyFlow: Equatable, Sendable {
     public var isHeld: Bool
     public var delay: Duration
+    /// So many bytes may still pass; nil: all.
+    public var bytesLeft: Int?
 
     /// By default everything passes at once.
-    public init(isHeld: Bool = false, delay: Duration = .zero) {
+    public init(isHeld: Bool = false, delay: Duration = .zero, bytesLeft: Int? = nil) {
         self.isHeld = isHeld
         self.delay = delay
+        self.bytesLeft = bytesLeft
     }
 }
 
@@ -53,7 +56,9 @@ public struct FaultProxyPipe: Sendable {
     public func next(_ flow: FaultProxyFlow, at now: ContinuousClock.Instant) -> Passage {
         guard let arrived = chunks.first?.arrived ?? ended, !flow.isHeld else { return .nothing(until: nil) }
         guard arrived + flow.delay <= now else { return .nothing(until: arrived + flow.delay) }
-        return chunks.first.map { .bytes($0.bytes) } ?? .end
+        guard let chunk = chunks.first else { return .end }
+        return flow.bytesLeft == 0
+            ? .nothing(until: nil) : .bytes(chunk.bytes.prefix(flow.bytesLeft ?? chunk.bytes.count))
     }
 
     /// So many bytes of the chunk that `next` showed were passed on.
