@@ -3,7 +3,7 @@
 /// Once a frame with a collapse id was put in, the ring also holds each frame's mark, in an array of its own: to
 /// find an id among thousands of frames is then a walk over 8 bytes each instead of an access to each frame. A ring
 /// that never sees such a frame has no marks. Considered: an index by id; it has to be mended whenever a frame is
-/// taken out of the middle, and the walk over 5,000 marks takes 2 µs.
+/// taken out of the middle, and the walk over 5,000 marks takes 1.4 µs, a replacement among them 3 to 4.
 ///
 /// Owns the block, the marks and its references to the frames.
 struct FrameRing: ~Copyable {

@@ -13,7 +13,8 @@ struct JobJSONTests {
     @Test func `a step's push has everything of the body but the targets`() throws {
         let body = """
             {"users":["alice","bob"],"mode":"queued","event":"sale","op":7,"data":{"a":[1, 2]},"confirm":"written",
-             "exclude":["alice/phone"],"rate":100,"deliver_at":1900000000000,"idempotency_key":"k1"}
+             "exclude":["alice/phone"],"collapse_key":"sale","class":"droppable","rate":100,
+             "deliver_at":1900000000000,"idempotency_key":"k1"}
             """
         let job = try decode(body)
         #expect(job.targets == [.user(try UserID("alice")), .user(try UserID("bob"))])
@@ -23,8 +24,9 @@ struct JobJSONTests {
         let push = try JobJSON.push(job.message, id: id, targets: [job.targets[1]], limits: .standard)
         let direct = #"""
             {"users":["bob"],"event":"sale","op":7,"data":{"a":[1, 2]},"confirm":"written",
-             "exclude":["alice/phone"]}
+             "exclude":["alice/phone"],"collapse_key":"sale","class":"droppable"}
             """#
+        #expect(push.queuePolicy.collapseKey?.description == "sale" && push.queuePolicy.isDroppable)
         #expect(push == (try PushJSON.decode(Array(direct.utf8), id: id, limits: .standard)))
     }
 
@@ -76,6 +78,7 @@ struct JobJSONTests {
         (#"{"users":["a"],"event":7}"#, .wrongType, "event"),
         (#"{"users":["a"],"mode":"direct"}"#, .unsupported, "mode"),
         (#"{"keys":["a/b"],"durable":true}"#, .notDurable, "keys"),
+        (#"{"users":["a"],"durable":true,"collapse_key":"k"}"#, .conflictingFields, "collapse_key"),
         (#"{"users":["a"],"rate":0}"#, .outOfRange, "rate"),
         (#"{"users":["a"],"deliver_at":"tomorrow"}"#, .wrongType, "deliver_at"),
         (#"{"users":["a"],"deliver_at":-1}"#, .outOfRange, "deliver_at"),
