@@ -19,6 +19,16 @@ import HeraldSockets
 /// a walk owes no more than this: whoever is a member from when a message gets on until it gets off is visited
 /// in between. The model test holds it against random joins and leaves.
 ///
+/// Measured (shared/bench, one loop; Redis, logic and node on one core; deliveries/s, CPU µs of the node for each):
+///
+/// | | room of 1,000, 64 in flight | room of 10,000, 4 in flight |
+/// |---|---|---|
+/// | message by message, a write for each | 134,000; 6.6 | 117,000; 8.2 |
+/// | a walk that messages join, one bundle a visit | 6,200,000–6,700,000; 0.09 | 1,120,000; 0.84 |
+///
+/// In a room of 10,000 with three messages a second there is nothing to join. Nine tenths of the node's time are the
+/// kernel's then, a quarter of all in waking the receiver; walk and flush together are 2 %.
+///
 /// Considered: a walk for all messages that are there when it begins (half of what comes waits for a whole walk
 /// more); a cursor for each member (8 bytes for each membership, and a queue of messages per room that is as old as
 /// the slowest of them); a list of members that copies itself for a walk (40 KB for each in a room of 10,000).

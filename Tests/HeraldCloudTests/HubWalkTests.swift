@@ -57,6 +57,21 @@ struct HubWalkTests {
         #expect(hub.hub.queue.walks.messageCount == 0 && hub.hub.queue.walks.byteCount == 0)
     }
 
+    @Test func `a slice is shorter the more bytes each member gets`() {
+        var hub = Self.crowd(100)
+        for number in 0..<3 { hub.push("p\(number)", [.room(Self.room)], dataBytes: 50_000) }
+        // Three deliveries are taken first; each visit then counts ten, for its 150 KB.
+        var isMore = hub.deliver(budget: 53)
+        #expect(isMore)
+        #expect(hub.sent.count == 5 * 3)
+        while isMore {
+            let before = hub.sent.count
+            isMore = hub.deliver(budget: 50)
+            #expect(hub.sent.count - before <= 5 * 3)
+        }
+        for slot in 0..<100 { #expect(hub.got(slot) == ["p0", "p1", "p2"]) }
+    }
+
     @Test func `whoever is in two rooms gets the messages of both in order, and one for both once`() {
         var hub = Self.crowd(20, rooms: ["big", "other"])
         let other = RoomID(fixed: "other")

@@ -34,11 +34,15 @@ struct Shard: FrameSink {
         _ targets: [Target],
         exclude: [String] = [],
         query: ReceiptQuery? = nil,
-        policy: QueuePolicy = .standard
+        policy: QueuePolicy = .standard,
+        dataBytes: Int = 1
     ) {
         let delivery = Delivery(
             push: PushID(fixed: id),
-            message: Message(event: "e", payload: .json(Array("1".utf8))),
+            message: Message(
+                event: "e",
+                payload: .json(Array(repeating: UInt8(ascii: "1"), count: dataBytes))
+            ),
             targets: targets,
             exclude: exclude.map { UserKey(fixed: $0) },
             queuePolicy: policy,
