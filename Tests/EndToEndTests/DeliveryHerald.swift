@@ -9,23 +9,46 @@ final class DeliveryHerald {
         let program: Program
         let port: Int
         let pages: HeraldPushClient
+        /// Between it and Redis; nil unless asked for.
+        let proxy: FaultProxy?
     }
 
     let redis: OwnRedis
     let logics: [Part]
     let nodes: [Part]
+    /// Where Redis and the logs are written: in memory where that can be, as Redis waits for a busy disk for seconds.
+    private let data: URL
 
     /// Runs a body with a ready system and ends it afterwards, whatever happens. When the body throws, the logs are
     /// shown.
+    ///
+    /// - Parameters:
+    ///   - nodes: how many cloud nodes.
+    ///   - isProxied: whether each process reaches Redis through a proxy of its own.
+    ///   - environment: of the processes.
+    ///   - body: what is done with it.
+    /// - Throws: what the body throws, with the logs.
     static func run(
         nodes: Int,
+        isProxied: Bool = false,
+        environment: [String: String] = ProxiedHerald.quick,
         _ body: (DeliveryHerald) async throws -> Void
     ) async throws {
+        let memory = URL(filePath: "/dev/shm")
+        let isThere = FileManager.default.isWritableFile(atPath: memory.path)
+        let data = (isThere ? memory : FileManager.default.temporaryDirectory).appending(
+            path: "herald-delivery-\(UUID().uuidString.prefix(8))"
+        )
+        try FileManager.default.createDirectory(at: data, withIntermediateDirectories: true)
+        defer { try? FileManager.default.removeItem(at: data) }
         let redis = try await OwnRedis.start(
-            ["--appendonly", "yes", "--appendfsync", "everysec"],
+            [
+                "--appendonly", "yes", "--appendfsync", "everysec", "--enable-debug-command", "yes",
+                "--dir", data.path,
+            ],
             secondsMax: 600
         )
-        let herald = try DeliveryHerald(redis: redis, nodes: nodes)
+        let herald = try DeliveryHerald(redis, data, nodes: nodes, isProxied: isProxied, environment)
         do {
             for part in herald.parts { try await part.program.start() }
             for part in herald.parts { try await herald.waitUntilReady(part) }
@@ -40,31 +63,41 @@ final class DeliveryHerald {
         let description: String
     }
 
-    private init(redis: OwnRedis, nodes: Int) throws {
+    private init(
+        _ redis: OwnRedis,
+        _ data: URL,
+        nodes: Int,
+        isProxied: Bool,
+        _ environment: [String: String]
+    ) throws {
         self.redis = redis
+        self.data = data
         let program = try LocalHerald.program.path
         var limits = ClientLimits()
         // One for each publisher, so that none waits behind another.
         limits.lanesMax = 100
         func part(_ name: String, _ words: [String]) throws -> Part {
             let port = try FreePorts.take()
+            let proxy = isProxied ? try FaultProxy(to: redis.port) : nil
+            let url = "redis://127.0.0.1:\(proxy?.port ?? redis.port)"
             let program = Program(
                 name,
-                [program] + words + ["--port", "\(port)", "--redis", redis.url],
-                environment: ProxiedHerald.quick,
-                folder: URL(filePath: redis.folder)
+                [program] + words + ["--port", "\(port)", "--redis", url],
+                environment: environment,
+                folder: data
             )
             return Part(
                 program: program,
                 port: port,
-                pages: try HeraldPushClient(url: "http://127.0.0.1:\(port)", limits: limits)
+                pages: try HeraldPushClient(url: "http://127.0.0.1:\(port)", limits: limits),
+                proxy: proxy
             )
         }
         logics = try (1...2).map { try part("logic-\($0)", ["logic"]) }
         self.nodes = try (1...nodes).map { try part("cloud-\($0)", ["cloud", "--id", "cloud-\($0)"]) }
     }
 
-    private var parts: [Part] { logics + nodes }
+    var parts: [Part] { logics + nodes }
 
     /// Until `/readyz` says 200.
     func waitUntilReady(_ part: Part) async throws {
@@ -92,6 +125,13 @@ final class DeliveryHerald {
         try await redis.restart()
     }
 
+    /// Kills Redis and starts it again without anything.
+    func restartRedisEmpty() async throws {
+        redis.kill()
+        try FileManager.default.removeItem(at: data.appending(path: "appendonlydir"))
+        try await redis.restart()
+    }
+
     /// How long Redis's log of changes is.
     func changesSize() throws -> UInt64 {
         let handle = try FileHandle(forReadingFrom: try changes())
@@ -101,7 +141,7 @@ final class DeliveryHerald {
 
     /// The file that Redis appends to.
     private func changes() throws -> URL {
-        let folder = URL(filePath: redis.folder).appending(path: "appendonlydir")
+        let folder = data.appending(path: "appendonlydir")
         let names = try FileManager.default.contentsOfDirectory(atPath: folder.path)
         guard let name = names.filter({ $0.hasSuffix(".incr.aof") }).max() else {
             throw Failed(description: "Redis keeps no log of changes: \(names)")

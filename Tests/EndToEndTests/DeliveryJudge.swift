@@ -28,6 +28,8 @@ struct DeliveryJudgement {
     struct Wrong: CustomStringConvertible {
         var kind: Kind
         var what: String
+        /// The push that is shown where it should not be; nil where it is not one push's doing.
+        var label: String?
 
         var description: String { "\(kind.rawValue): \(what)" }
     }
@@ -43,6 +45,14 @@ struct DeliveryJudgement {
     private(set) var tellings = 0
     /// How often a client went on where it had been.
     private(set) var recoveries = 0
+    /// Pushes that were answered `routed`, not kept, and shown to nobody: promised as long as no node and no client
+    /// goes.
+    private(set) var unseen = 0
+    /// Pushes that were answered `written`, not kept, and whose client left.
+    private(set) var parted = 0
+    /// Pushes that were answered `offline` while a client was connected all along: true only of a node whose lease is
+    /// over.
+    private(set) var misjudged = 0
 
     init(_ history: DeliveryHistory) {
         var pushes: [String: DeliveryHistory.Sent] = [:]
@@ -56,7 +66,11 @@ struct DeliveryJudgement {
             seen.merge(walk.shown) { min($0, $1) }
             judgeOwed(client, owed[client.user] ?? [], walk)
         }
-        for push in history.pushes { judgeAnswer(push, seen: seen[push.label]) }
+        let clients = Dictionary(grouping: history.clients, by: \.user)
+        for push in history.pushes {
+            judgeAnswer(push, seen: seen[push.label])
+            weighAnswer(push, isSeen: seen[push.label] != nil, clients[push.user] ?? [], pushes)
+        }
         for (_, pushes) in owed { judgePlaces(pushes) }
     }
 
@@ -70,11 +84,14 @@ struct DeliveryJudgement {
         let verdicts = answers.sorted { $0.key < $1.key }.map { "\($0.key) \($0.value)" }
         return """
             answers \(verdicts.joined(separator: ", ")); shown \(shown), \(kinds); recovered \(recoveries), \
-            clients told of a loss \(tellings) times, of \(told) promised pushes
+            clients told of a loss \(tellings) times, of \(told) promised pushes; not kept and not shown: \(unseen) routed, \
+            \(parted) written to who left; \(misjudged) called offline who was there
             """
     }
 
-    private mutating func add(_ kind: Kind, _ what: String) { wrongs.append(Wrong(kind: kind, what: what)) }
+    private mutating func add(_ kind: Kind, _ what: String, label: String? = nil) {
+        wrongs.append(Wrong(kind: kind, what: what, label: label))
+    }
 
     // MARK: a client
 
@@ -188,7 +205,8 @@ struct DeliveryJudgement {
     ) {
         let latest = walk.latest[push.publisher]
         if let latest, let answered = push.settled, answered < latest.moment {
-            add(.order, "\(client.name) was shown \(push.label) after \(latest.label), which was sent later")
+            let what = "\(client.name) was shown \(push.label) after \(latest.label), which was sent later"
+            add(.order, what, label: push.label)
         }
         if push.moment > latest?.moment ?? 0 {
             walk.latest[push.publisher] = (push.moment, push.label)
@@ -236,10 +254,27 @@ struct DeliveryJudgement {
                 if seen ?? .max > push.answered ?? .max {
                     add(.verdict, "\(push.label) was acked before any client had it")
                 }
-            case "written" where place == nil && seen == nil:
-                add(.lost, "\(push.label) was written, not kept, and shown to nobody")
             default: break
             }
+        }
+    }
+
+    /// What hangs on whether the clients were there.
+    private mutating func weighAnswer(
+        _ push: DeliveryHistory.Sent,
+        isSeen: Bool,
+        _ clients: [DeliveryHistory.Client],
+        _ pushes: [String: DeliveryHistory.Sent]
+    ) {
+        switch push.verdict {
+        case "written" where push.place == nil && !isSeen:
+            guard clients.contains(where: { $0.left(unread: push, pushes) }) else {
+                return add(.lost, "\(push.label) was written, not kept, and shown to nobody")
+            }
+            parted += 1
+        case "routed" where push.place == nil && !isSeen: unseen += 1
+        case "offline": if clients.contains(where: { $0.stayed(during: push) }) { misjudged += 1 }
+        default: break
         }
     }
 
@@ -276,6 +311,38 @@ extension DeliveryHistory.Sent {
         case .refused: "refused"
         case .unknown: "unknown"
         }
+    }
+}
+
+extension DeliveryHistory.Client {
+    /// Whether it left before it was shown anything that was sent after the answer to a push: before it had read all
+    /// that was written to it by then.
+    fileprivate func left(
+        unread push: DeliveryHistory.Sent,
+        _ pushes: [String: DeliveryHistory.Sent]
+    ) -> Bool {
+        for sight in sights where sight.moment > push.moment {
+            switch sight.what {
+            case .left: return true
+            case .shown(let label, _, _):
+                if pushes[label]?.moment ?? 0 > push.answered ?? .max { return false }
+            case .connected, .reset: break
+            }
+        }
+        return false
+    }
+
+    /// Whether it was connected from before a push was sent until after it was answered.
+    fileprivate func stayed(during push: DeliveryHistory.Sent) -> Bool {
+        var isConnected = false
+        for sight in sights where sight.moment < push.answered ?? .max {
+            switch sight.what {
+            case .connected: if sight.moment < push.moment { isConnected = true }
+            case .left: isConnected = false
+            case .shown, .reset: break
+            }
+        }
+        return isConnected
     }
 }
 

@@ -5,7 +5,7 @@ import Testing
 /// The judge, fed with histories of which one thing is wrong: it says so, and nothing else.
 struct DeliveryJudgeTests {
     /// alice follows her inbox, leaves, misses one push, comes back and is shown it. Then Redis restarts with what it
-    /// had a second ago: `a4` is gone, and she is told. bob has two devices, and pushes that are not kept.
+    /// had a second ago: `a4` is gone, and she is told. bob has two devices, pushes that are not kept, and leaves with one.
     private static var right: DeliveryHistory {
         let book = Book()
         let alice = book.client("alice/phone")
@@ -34,6 +34,16 @@ struct DeliveryJudgeTests {
         )
         book.push("b3", "bob", .verdict("offline", id: "i-b3", place: nil), isDurable: false)
         book.push("b4", "bob", .refused)
+        book.push("b5", "bob", .verdict("routed", id: "i-b5", place: nil), isDurable: false)
+        book.push(
+            "b7",
+            "bob",
+            .verdict("routed", id: "i-b7", place: nil),
+            shownTo: [phone],
+            isDurable: false
+        )
+        book.push("b6", "bob", .verdict("written", id: "i-b6", place: nil), isDurable: false)
+        book.saw(phone, .left)
         return book.history
     }
 
@@ -48,8 +58,10 @@ struct DeliveryJudgeTests {
         let judgement = DeliveryJudgement(Self.right)
         #expect(judgement.wrongs.isEmpty)
         #expect(judgement.told == 1 && judgement.tellings == 1 && judgement.recoveries == 1)
-        #expect(judgement.shown == 7)
-        #expect(judgement.answers["routed"] == 4 && judgement.answers["refused"] == 1)
+        #expect(judgement.shown == 8)
+        // Of bob's, who is there when he is called offline.
+        #expect(judgement.unseen == 1 && judgement.parted == 1 && judgement.misjudged == 1)
+        #expect(judgement.answers["routed"] == 6 && judgement.answers["refused"] == 1)
     }
 
     @Test(arguments: [

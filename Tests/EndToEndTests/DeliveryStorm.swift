@@ -1,4 +1,4 @@
-// A storm of durable pushes over clients that follow their inboxes, while something goes wrong again and again.
+// A storm of pushes over clients that follow their inboxes, while something goes wrong again and again.
 //
 // Each publisher pushes one after the other, to random users, through both logic processes; every tenth waits for
 // `written`, every tenth for `acked`. Clients are the SDK's; an application that gives its place when it returns, and writes down
@@ -30,10 +30,15 @@ final class DeliveryStorm: Sendable {
         var pushesPerSecond = 500
         var publishers = 200
         var duration: Duration
+        /// Whether a publisher's pushes are kept.
+        var isDurable: @Sendable (_ publisher: Int) -> Bool = { _ in true }
+        /// Every hundredth push has so many bytes of data.
+        var largeBytes = 0
         var habit: @Sendable (_ client: Int) -> Habit
     }
 
     struct Report {
+        var history: DeliveryHistory
         var judgement: DeliveryJudgement
         /// From the end of the storm until every client had the last push.
         var settled: Duration
@@ -104,6 +109,7 @@ final class DeliveryStorm: Sendable {
             clients.cancelAll()
             let history = storm.recorder.history
             return Report(
+                history: history,
                 judgement: DeliveryJudgement(history),
                 settled: settled,
                 connects: history.clients.reduce(0) { $0 + $1.sights.count(where: \.isConnect) },
@@ -189,17 +195,26 @@ final class DeliveryStorm: Sendable {
         while isRaging {
             try await Self.until(next)
             count += 1
-            await push("p\(number)-\(count)", to: users.randomElement() ?? users[0], number, confirm)
+            await push(
+                "p\(number)-\(count)",
+                to: users.randomElement() ?? users[0],
+                number,
+                confirm,
+                isDurable: plan.isDurable(number),
+                bytes: (number + count) % 100 == 0 ? plan.largeBytes : 0
+            )
             // What an answer took is made up for, an outage is not.
             next = max(next + pause, .now - .seconds(1))
         }
     }
 
+    /// Lets time pass, in which something goes wrong.
+    static func pass(_ duration: Duration) async throws { try await until(.now + duration) }
+
     private static func until(_ moment: ContinuousClock.Instant) async throws {
         let rest = moment - .now
-        try await eventually("the moment", within: .seconds(60), every: max(rest, .milliseconds(1))) {
-            .now >= moment
-        }
+        let pause = max(rest, .milliseconds(1))
+        try await eventually("the moment", within: pause + .seconds(60), every: pause) { .now >= moment }
     }
 
     /// - Returns: where it is kept, when that was answered.
@@ -208,11 +223,16 @@ final class DeliveryStorm: Sendable {
         _ label: String,
         to user: String,
         _ publisher: Int,
-        _ confirm: String
+        _ confirm: String,
+        isDurable: Bool = true,
+        bytes: Int = 0
     ) async -> InboxPosition? {
-        let number = recorder.sent(label, to: user, by: "publisher \(publisher)")
+        let number = recorder.sent(label, to: user, by: "publisher \(publisher)", isDurable: isDurable)
         let answer = await DeliveryAnswer.push(
-            #"{"users":["\#(user)"],"event":"\#(label)","durable":true,"confirm":"\#(confirm)","deadline_ms":1000}"#,
+            """
+            {"users":["\(user)"],"event":"\(label)","durable":\(isDurable),"confirm":"\(confirm)",\
+            "deadline_ms":1000,"data":"\(String(repeating: "x", count: bytes))"}
+            """,
             through: publishers[publisher % publishers.count]
         )
         recorder.answered(number, answer)
@@ -262,49 +282,6 @@ final class DeliveryStorm: Sendable {
             let kept = try DeliveryHerald.kept(entry.key, wire)
             return lost + entry.value.count { !kept.contains($0.place?.description ?? "") }
         }
-    }
-}
-
-/// An answer to a durable push, read without the SDK, which does not ask for any.
-enum DeliveryAnswer {
-    static func push(_ body: String, through client: HeraldPushClient) async -> DeliveryHistory.Answer {
-        do {
-            let answer = try await client.post("/v1/push", json: Array(body.utf8))
-            return try read(answer.status, Data(answer.body))
-        } catch {
-            return .unknown
-        }
-    }
-
-    static func read(_ status: Int, _ body: Data) throws -> DeliveryHistory.Answer {
-        guard status == 200 else {
-            let problem = try JSONDecoder().decode(Problem.self, from: body)
-            let isCertain = problem.detail.contains("nothing was sent") && !problem.detail.contains("may ")
-            return isCertain ? .refused : .unknown
-        }
-        let pushed = try JSONDecoder().decode(Pushed.self, from: body)
-        guard let verdict = pushed.verdicts.first else { return .unknown }
-        let place = verdict.stored.flatMap { InboxPosition("\($0.epoch).\($0.offset)") }
-        return .verdict(verdict.verdict, id: pushed.id, place: place)
-    }
-
-    private struct Problem: Decodable {
-        var detail: String
-    }
-
-    private struct Pushed: Decodable {
-        struct Verdict: Decodable {
-            struct Place: Decodable {
-                var epoch: String
-                var offset: UInt64
-            }
-
-            var verdict: String
-            var stored: Place?
-        }
-
-        var id: String
-        var verdicts: [Verdict]
     }
 }
 

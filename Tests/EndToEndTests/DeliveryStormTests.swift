@@ -21,9 +21,9 @@ import Testing
             let report = try await DeliveryStorm.run(Self.plan(.stays), on: herald) { _ in
                 try await killer.killSoon()
             }
-            Self.judge(report, "CLIENT KILL TYPE pubsub every 100 ms, \(killer.killed) killed")
+            report.judge("CLIENT KILL TYPE pubsub every 100 ms, \(killer.killed) killed")
             #expect(killer.killed > 0)
-            Self.judgeUnbroken(report)
+            report.expectUnbroken()
         }
     }
 
@@ -33,9 +33,9 @@ import Testing
             let report = try await DeliveryStorm.run(Self.plan(.wanders(.seconds(1))), on: herald) { _ in
                 try await killer.killSoon()
             }
-            Self.judge(report, "the same, and clients go to a random node each second")
+            report.judge("the same, and clients go to a random node each second")
             #expect(report.connects > 400)
-            Self.judgeUnbroken(report)
+            report.expectUnbroken()
         }
     }
 
@@ -57,9 +57,9 @@ import Testing
                 try await node.program.start()
                 while ContinuousClock.now < next { try await killer.killSoon() }
             }
-            Self.judge(report, "subscriptions cut, and \(kills) times a node killed")
+            report.judge("subscriptions cut, and \(kills) times a node killed")
             #expect(kills > 1)
-            Self.judgeUnbroken(report)
+            report.expectUnbroken()
         }
     }
 
@@ -69,46 +69,19 @@ import Testing
             let restarts = Soak.size(1, soak: 3)
             plan.duration = Soak.size(.seconds(8), soak: .seconds(36))
             let report = try await DeliveryStorm.run(plan, on: herald) { turn in
-                guard turn < restarts else { return try await Self.pass(.milliseconds(200)) }
-                try await Self.pass(plan.duration / (restarts * 3))
+                guard turn < restarts else { return try await DeliveryStorm.pass(.milliseconds(200)) }
+                try await DeliveryStorm.pass(plan.duration / (restarts * 3))
                 let sync = try herald.changesSize()
-                try await Self.pass(.seconds(1))
+                try await DeliveryStorm.pass(.seconds(1))
                 try await herald.restartRedis(keeping: sync)
-                try await Self.pass(plan.duration / (restarts * 3))
+                try await DeliveryStorm.pass(plan.duration / (restarts * 3))
             }
-            Self.judge(
-                report,
+            report.judge(
                 "Redis restarted \(restarts) times; it lost \(report.lostByRedis) promised pushes"
             )
             #expect(report.lostByRedis > 0, "the last second was not lost")
             // Every client stands in another run's inbox after each, and hears of it.
             #expect(report.judgement.tellings >= plan.users * restarts)
-        }
-    }
-
-    private static func judge(_ report: DeliveryStorm.Report, _ what: String) {
-        let judgement = report.judgement
-        Figures.note(
-            """
-            \(what): \(Int(report.pushesPerSecond)) pushes/s for \(Int(report.lasted / .seconds(1))) s, \(report.connects) connects; \
-            \(judgement.summary); all had the last push after \(report.settled)
-            """
-        )
-        let wrongs = judgement.wrongs.prefix(20).map(\.description).joined(separator: "\n")
-        #expect(judgement.wrongs.isEmpty, "\(judgement.counts)\n\(wrongs)")
-        #expect(judgement.shown > 0)
-    }
-
-    /// Redis lost nothing, so nobody has to be told of a loss.
-    private static func judgeUnbroken(_ report: DeliveryStorm.Report) {
-        #expect(report.lostByRedis == 0)
-        #expect(report.judgement.tellings == 0 && report.judgement.told == 0)
-    }
-
-    private static func pass(_ duration: Duration) async throws {
-        let end = ContinuousClock.now + duration
-        try await eventually("\(duration) pass", within: duration + .seconds(10), every: duration) {
-            ContinuousClock.now >= end
         }
     }
 }
