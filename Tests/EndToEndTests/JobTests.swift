@@ -197,7 +197,7 @@ private struct Published {
 }
 
 extension LocalHerald {
-    fileprivate func asking<Answer: Sendable>(
+    func asking<Answer: Sendable>(
         _ body: @escaping @Sendable (RedisLink) async throws -> Answer
     ) async throws -> Answer {
         var settings = HeraldSettings()
@@ -242,14 +242,14 @@ extension LocalHerald {
 
     private static var programPath: String { (try? program.path) ?? "" }
 
-    fileprivate func queue(_ body: String, path: String = "/v1/jobs") async throws -> JobID {
+    func queue(_ body: String, path: String = "/v1/jobs") async throws -> JobID {
         let answer = try await curl("POST", path, body: body)
         #expect(answer.status == 202)
         let name = answer.body.split(separator: "\"").dropFirst(3).first.map(String.init) ?? answer.body
         return try JobID(name)
     }
 
-    fileprivate func record(_ job: JobID) async throws -> JobRecord {
+    func record(_ job: JobID) async throws -> JobRecord {
         let record = try await asking { link in try await RedisJobQueue(link: link).find(job) }
         return try #require(record)
     }
