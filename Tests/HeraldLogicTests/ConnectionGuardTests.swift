@@ -136,6 +136,23 @@ struct ConnectionGuardTests {
         }
     }
 
+    @Test(arguments: ["", "Connection: keep-alive\r\n"])
+    func `who speaks HTTP 1 0 is answered and closed`(field: String) async throws {
+        try await fleet.serving { port in
+            let push = "POST /v1/push HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 12\r\n\r\n{\"all\":true}"
+            for before in ["", push] {
+                try await RawClient.connected(to: port) { connection in
+                    try await connection.send(
+                        before + push.replacing("1.1\r\n", with: "1.0\r\n\(field)")
+                    )
+                    if !before.isEmpty { #expect(try await connection.response().status == 200) }
+                    #expect(try await connection.response().status == 200)
+                    #expect(try await connection.rest() == "")
+                }
+            }
+        }
+    }
+
     @Test func `who asks to close is closed`() async throws {
         try await fleet.serving { port in
             try await RawClient.connected(to: port) { connection in

@@ -27,11 +27,17 @@ struct LeanDifferentialTests {
         let lines = Mutexed<[[String]]>([])
         try await fleet.serving(isLean: isLean) { port in
             for script in scripts {
-                let text = try await RawClient.connected(to: port) { connection in
-                    for piece in script.pieces { try await connection.send(piece) }
-                    return try await connection.rest()
+                var text: String?
+                // A server that has refused a request listens for a second more: on a machine under load the rest
+                // may come too late, and the answer is lost with the connection.
+                try await eventually("the script is answered", within: .seconds(30)) {
+                    text = try? await RawClient.connected(to: port) { connection in
+                        for piece in script.pieces { try await connection.send(piece) }
+                        return try await connection.rest()
+                    }
+                    return text != nil
                 }
-                lines.change { $0.append(Self.normal(text)) }
+                lines.change { [text] in $0.append(Self.normal(text ?? "")) }
             }
         }
         return lines.value
@@ -43,7 +49,8 @@ struct LeanDifferentialTests {
             if line.hasPrefix("Date: ") { return nil }
             // A push's answer: its id is a counter.
             if line.hasPrefix("Content-Length: ") { return "Content-Length" }
-            return String(line.replacing(/"id":"[0-9a-v]+"/, with: "id"))
+            let named = line.replacing(/"id":"[0-9a-v]+"/, with: "id")
+            return String(named.replacing(/"offset":\d+/, with: "offset"))
         }
     }
 }
@@ -64,7 +71,7 @@ private struct Script {
         pieces = []
         while !rest.isEmpty {
             // Soon the rest at once: a server that has answered listens for a second more only.
-            let isWhole = pieces.count >= 20 || Int.random(in: 0..<4, using: &random) == 0
+            let isWhole = pieces.count >= 10 || Int.random(in: 0..<4, using: &random) == 0
             let count = isWhole ? rest.count : Int.random(in: 1...200, using: &random)
             pieces.append(Array(rest.prefix(count)))
             rest = rest.dropFirst(count)

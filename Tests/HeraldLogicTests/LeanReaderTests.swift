@@ -60,7 +60,6 @@ struct LeanReaderTests {
     }
 
     @Test(arguments: [
-        "POST /v1/push HTTP/1.0\r\nHost: a\r\nContent-Length: 2\r\n\r\n{}",
         "POST /v1/push HTTP/1.1\nHost: a\nContent-Length: 2\n\n{}",
         "POST  /v1/push HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n{}",
         "POST /v1/push  HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n{}",
@@ -106,6 +105,13 @@ struct LeanReaderTests {
         #expect(read("GET /" + String(repeating: "x", count: 400)) == .strange)
         let long = head("Host: a", "Content-Length: 2", "X: " + String(repeating: "x", count: 300))
         #expect(read(long) == .strange)
+    }
+
+    @Test func `HTTP 1 0 is known as such`() {
+        #expect(read("POST /v1/push HTTP/1.0\r\nHost: a\r\nContent-Length: 2\r\n\r\n{}") == .old)
+        #expect(read("GET / HTTP/1.0\r\n\r\n") == .old)
+        #expect(read("GET / HTTP/1.") == .partial)
+        #expect(read("GET / HTTP/1.2\r\n\r\n") == .strange)
     }
 
     @Test func `every beginning of a good head is partial`() {

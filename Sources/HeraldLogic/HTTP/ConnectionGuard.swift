@@ -35,6 +35,8 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
     private var answered = 0
     /// When a part of a request came or an answer ended.
     private(set) var lastActive = NIODeadline.now()
+    /// Whether the next answer is the last: who speaks HTTP/1.0 waits for the end of the connection.
+    var endsWithAnswer = false
     /// How long the request that comes next has been arriving already.
     var waited = TimeAmount.zero
 
@@ -126,7 +128,8 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
         }
         switch unwrapOutboundIn(data) {
         case .head(let head):
-            if head.headerFields[.connection] == "close" { ending = .lastAnswer }
+            let isFinal = head.status.kind != .informational
+            if isFinal, endsWithAnswer || head.headerFields[.connection] == "close" { ending = .lastAnswer }
         case .body: break
         case .end:
             unanswered -= 1

@@ -97,7 +97,7 @@ struct LeanLaneStateMachine<Answer, Work>: ~Copyable {
             owed.append(.working(nil))
             return .take(request, firstOwed + UInt64(owed.count - 1))
         case .ordinary(let bytes): return begin(.one(bytes: bytes), available)
-        case .strange: return begin(.rest, available)
+        case .old, .strange: return begin(.rest, available)
         }
     }
 

@@ -150,7 +150,9 @@ final class LeanLane: ChannelDuplexHandler, RemovableChannelHandler {
         awaited = 0
         working: while true {
             let step = machine.step(available: buffer.readableBytes, mayTake: context.channel.isWritable) {
-                buffer.withUnsafeReadableBytes(reader.read)
+                let reading = buffer.withUnsafeReadableBytes(reader.read)
+                if reading == .old { guardian.endsWithAnswer = true }
+                return reading
             }
             isStalled = step == .hold
             switch step {

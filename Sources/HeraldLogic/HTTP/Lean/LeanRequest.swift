@@ -25,6 +25,8 @@ enum LeanReading: Equatable {
     case lean(LeanRequest)
     /// The ordinary path's, and it is sure where it ends: after so many bytes.
     case ordinary(bytes: Int)
+    /// Of HTTP/1.0, whose connections end with the answer. Where it ends is not looked at.
+    case old
     /// Not certain where it ends, or not to be understood here.
     case strange
 }
@@ -49,6 +51,7 @@ struct LeanReader {
         var scanner = HeadScanner(bytes: bytes)
         switch scanner.requestLine() {
         case .partial: return bytes.count > headBytesMax ? .strange : .partial
+        case .old: return .old
         case .strange: return .strange
         case .known(let kind): return fields(&scanner, kind)
         case .other: return fields(&scanner, nil)
@@ -113,7 +116,7 @@ private struct HeadScanner {
     var position = 0
 
     enum Line {
-        case partial, strange, other
+        case partial, strange, old, other
         case known(LeanRequest.Kind)
     }
 
@@ -141,9 +144,10 @@ private struct HeadScanner {
         guard bytes[position] == UInt8(ascii: "/") else { return .strange }
         while position < bytes.count, bytes[position] > 0x20, bytes[position] < 0x7F { position += 1 }
         guard bytes.count - position >= 11 else {
-            return beginsLike(" HTTP/1.1\r\n") ? .partial : .strange
+            return beginsLike(" HTTP/1.1\r\n") || beginsLike(" HTTP/1.0\r\n") ? .partial : .strange
         }
-        return take(" HTTP/1.1\r\n") ? .other : .strange
+        if take(" HTTP/1.1\r\n") { return .other }
+        return take(" HTTP/1.0\r\n") ? .old : .strange
     }
 
     /// CONNECT makes a tunnel of the connection.
