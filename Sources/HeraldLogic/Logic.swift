@@ -32,9 +32,8 @@ public struct Logic<Table: RouteTable, Channel: Bus, Time: Clock>: Service where
     ///   - bus: what carries envelopes to the nodes.
     ///   - inbox: where durable pushes are kept; nil for none.
     ///   - direct: takes a push that comes alone in one step; nil: look-up and publish are always two.
-    ///   - loops: what the sockets are read on, and the pipeline runs on. One thread serves some 30,000 pushes a
-    ///     second with the fewest switches between threads (see `LoopExecutor`), and fewer still when the table
-    ///     and the bus live on it too. Not shut down by this.
+    ///   - loops: one of them reads the sockets and runs the pipeline, so that a push wakes no other thread (see
+    ///     `LoopExecutor`), least of all when the table and the bus live on it too. Not shut down by this.
     ///   - jobs: where queued pushes go; nil for no jobs.
     ///   - once: what remembers requests with an idempotency key; nil refuses them.
     ///   - webhooks: what the process's webhook dispatcher has done, for `/metrics`; nil when there is none.
@@ -80,7 +79,7 @@ public struct Logic<Table: RouteTable, Channel: Bus, Time: Clock>: Service where
     ///   - inbox: where durable pushes are kept; nil for none.
     ///   - direct: takes a push that comes alone in one step; nil: look-up and publish are always two.
     ///   - clock: what deadlines and durations are measured with.
-    ///   - loops: what the sockets are read on, and the pipeline runs on.
+    ///   - loops: one of them reads the sockets and runs the pipeline.
     ///   - jobs: where queued pushes go; nil for no jobs.
     ///   - once: what remembers requests with an idempotency key; nil refuses them.
     ///   - webhooks: what the process's webhook dispatcher has done, for `/metrics`; nil when there is none.
