@@ -94,7 +94,7 @@ struct Operation: Sendable {
         Operation(name: "encode-push", count: 5000, run: Codecs.encodePush),
         Operation(name: "encode-envelope", count: 5000, run: Codecs.encodeEnvelope),
         Operation(name: "decode-envelope", count: 5000, run: Codecs.decodeEnvelope),
-        Operation(name: "deliver-to-room", count: 100, run: DeliverToRoom.run),
+        Operation(name: "deliver-to-room", count: 300, run: DeliverToRoom.run),
         Operation(name: "route-push", count: 1000, run: RoutePush.alone),
         Operation(name: "route-64-pushes", count: 50, run: RoutePush.together),
     ]

@@ -47,7 +47,8 @@ enum DeliverToRoom {
         configuration.limits.routeRenewal = .seconds(3600)
         configuration.limits.connectDeadline = .seconds(3600)
         configuration.socketLimits.upgradeDeadline = .seconds(3600)
-        configuration.socketLimits.pingInterval = .seconds(3600)
+        // Paced over the interval: with 1,000 sockets one in three hours.
+        configuration.socketLimits.pingInterval = .seconds(10_000_000)
         configuration.bindPatience = .seconds(3600)
         return configuration
     }

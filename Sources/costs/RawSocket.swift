@@ -62,7 +62,7 @@ struct RawSocket: ~Copyable {
     /// Waits for so many bytes and lets the kernel throw them away (tcp(7), MSG_TRUNC).
     func discard(_ bytes: Int) throws {
         let count = recv(descriptor, nil, bytes, Int32(MSG_TRUNC | MSG_WAITALL))
-        guard count == bytes else { throw CostsError("the connection ended, or is behind") }
+        guard count == bytes else { throw CostsError("\(count) of \(bytes) bytes came (errno \(errno))") }
     }
 
     /// A frame as clients send it. The mask is fixed: another would cost the same.
