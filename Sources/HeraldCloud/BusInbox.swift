@@ -110,10 +110,12 @@ final class BusInbox: Sendable {
 
     /// - Returns: how many loops had no room for it.
     private func deliver(_ envelopes: [Envelope], to ports: [LoopPort<SessionCommand>]) -> Int {
-        let batch = DeliveryBatch(envelopes, loops: ports.count, at: .now())
+        let wanted = loops(for: envelopes)
+        let batch = DeliveryBatch(envelopes, loops: wanted.count, at: .now())
         replier.open(batch.tallies)
         var dropped = 0
-        for (port, gauge) in zip(ports, gauges) {
+        for loop in wanted {
+            let (port, gauge) = (ports[loop], gauges[loop])
             let isFull = gauge.waitingBytes.load(ordering: .relaxed) > LoopGauges.waitingBytesMax
             if !isFull { gauge.waitingBytes.wrappingAdd(batch.byteCount, ordering: .relaxed) }
             guard !isFull, port.post([.deliver(batch)]) else {
@@ -125,6 +127,16 @@ final class BusInbox: Sendable {
             }
         }
         return dropped
+    }
+
+    /// The loops that may have a target; one at least, which finds out that nobody has.
+    private func loops(for envelopes: [Envelope]) -> [Int] {
+        guard gauges.count > 1 else { return [0] }
+        let hashes = envelopes.flatMap { envelope in
+            envelope.deliveries.flatMap { $0.targets.map(LoopDirectory.hash) }
+        }
+        let wanted = gauges.indices.filter { gauges[$0].directory?.mayHave(hashes) ?? true }
+        return wanted.isEmpty ? [0] : wanted
     }
 
     private func complain(_ error: WireError) {

@@ -65,7 +65,9 @@ public final class CloudNode<Routes: RouteTable, LeaseRoutes: RouteTable, Channe
         settings.rules.patience = configuration.bindPatience
         settings.listedMembersMax = limits.listedMembersMax
         let keeper = RouteKeeper(settings, logger: logger)
-        let gauges = (0..<max(1, configuration.loops)).map { _ in LoopGauges() }
+        let gauges = (0..<max(1, configuration.loops)).map { _ in
+            LoopGauges(directory: configuration.loops > 1 ? LoopDirectory() : nil)
+        }
         let replier = Replier(node: configuration.node, logger: logger)
         let inbox = BusInbox(
             keeper: keeper,

@@ -58,6 +58,7 @@ struct Hub {
     /// Frames of which a sender waits to hear.
     var awaited: AwaitedFrames
     var inboxes = InboxLanes()
+    private let directory: LoopDirectory?
     private var held: [Int: [HeldFrame]] = [:]
     private var roomIndex = SlotIndex()
     private var freeRooms: [Int] = []
@@ -69,9 +70,12 @@ struct Hub {
     /// Rooms with a member here.
     var roomCount: Int { roomIndex.count }
 
-    /// `awaitedMax`: frames that may be followed at once.
-    init(awaitedMax: Int = Limits.standard.receiptsAwaitedMax) {
+    /// - Parameters:
+    ///   - awaitedMax: frames that may be followed at once.
+    ///   - directory: to be told who is here; nil on the only loop.
+    init(awaitedMax: Int = Limits.standard.receiptsAwaitedMax, directory: LoopDirectory? = nil) {
         awaited = AwaitedFrames(max: awaitedMax)
+        self.directory = directory
     }
 
     // MARK: Sessions
@@ -84,6 +88,7 @@ struct Hub {
         let head = users.head(hash) { seats[$0].name?.user == name.user }
         users.add(slot, hash: hash, head: head)
         names.insert(slot, hash: name.hashValue)
+        directory?.insert(hash)
         seats[slot] = Seat(name: name, socket: socket, isHeld: true)
         count += 1
     }
@@ -108,6 +113,7 @@ struct Hub {
         }
         names.remove(slot, hash: name.hashValue)
         users.remove(slot, hash: name.user.hashValue)
+        directory?.remove(name.user.hashValue)
         seats[slot] = Seat()
         awaited.closed(slot)
         let kept = (held.removeValue(forKey: slot) ?? []) + (inboxes.closed(slot)?.abandoned() ?? [])
@@ -191,6 +197,7 @@ struct Hub {
         if room == rooms.count { rooms.append(Room()) }
         rooms[room].name = name
         roomIndex.insert(room, hash: hash)
+        directory?.insert(hash)
         return room
     }
 
@@ -207,6 +214,7 @@ struct Hub {
         }
         guard rooms[room].members.isEmpty, let name = rooms[room].name else { return }
         roomIndex.remove(room, hash: name.hashValue)
+        directory?.remove(name.hashValue)
         if let walk = rooms[room].walk { queue.walks.roomEnded(walk) }
         rooms[room] = Room()
         freeRooms.append(room)

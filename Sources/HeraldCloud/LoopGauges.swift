@@ -21,6 +21,8 @@ final class LoopGauges: Sendable {
     /// Bytes of waiting batches beyond which the inbox drops what comes for this loop: some seconds of work.
     static let waitingBytesMax = 64 * 1024 * 1024
 
+    /// Who is there; nil on the only loop, which gets everything.
+    let directory: LoopDirectory?
     /// Bytes of batches handed to the loop and not yet sent; the inbox adds, the loop takes away.
     let waitingBytes = Atomic<Int>(0)
     private let sessions = Atomic<Int>(0)
@@ -40,6 +42,8 @@ final class LoopGauges: Sendable {
     private let inboxResets = Atomic<UInt64>(0)
     private let inboxSkipped = Atomic<UInt64>(0)
     private let inboxShown = Atomic<UInt64>(0)
+
+    init(directory: LoopDirectory? = nil) { self.directory = directory }
 
     /// To be called by the loop only.
     func publish(_ values: Values) {

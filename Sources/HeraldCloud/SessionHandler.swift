@@ -35,7 +35,10 @@ struct SessionHandler: ~Copyable, SocketHandler {
     init(_ context: NodeContext, loop: Int) {
         self.context = context
         gauges = context.gauges[loop]
-        hub = Hub(awaitedMax: context.limits.receiptsAwaitedMax / context.gauges.count)
+        hub = Hub(
+            awaitedMax: context.limits.receiptsAwaitedMax / context.gauges.count,
+            directory: gauges.directory
+        )
     }
 
     // MARK: What the engine reports
