@@ -36,6 +36,7 @@ let package = Package(
         .systemLibrary(name: "COpenSSL", path: "Modules/COpenSSL", providers: [.apt(["libssl-dev"])]),
         .systemLibrary(name: "CZlib", path: "Modules/CZlib", providers: [.apt(["zlib1g-dev"])]),
         .systemLibrary(name: "CProcess", path: "Modules/CProcess"),
+        .systemLibrary(name: "CValgrind", path: "Modules/CValgrind"),
         .target(name: "HeraldCore", swiftSettings: strict),
         .target(
             name: "HeraldWire",
@@ -115,7 +116,8 @@ let package = Package(
         .executableTarget(
             name: "costs",
             dependencies: [
-                "HeraldCore", "HeraldWire", "HeraldSockets", "HeraldCloud", "HeraldLogic", "HeraldTesting",
+                "CValgrind", "HeraldCore", "HeraldWire", "HeraldSockets", "HeraldCloud", "HeraldLogic",
+                "HeraldTesting",
                 .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: strict
