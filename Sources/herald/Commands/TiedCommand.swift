@@ -1,4 +1,6 @@
 import ArgumentParser
+// sigset_t: glibc's header for it has no module of its own and counts to this one.
+import CEpoll
 import CProcess
 import Glibc
 

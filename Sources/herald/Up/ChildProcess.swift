@@ -1,3 +1,5 @@
+// sigset_t: glibc's header for it has no module of its own and counts to this one.
+import CEpoll
 import CProcess
 import Glibc
 import Synchronization
