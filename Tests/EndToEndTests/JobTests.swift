@@ -130,13 +130,14 @@ import Testing
             let end = try await herald.record(job)
             #expect(end.targetsDone == targets && end.verdicts.values.reduce(0, +) == targets)
             #expect(Set(end.verdicts.keys).isSubset(of: ["routed", "stored"]))
-            #expect(end.worker == "job-b" && frozen.isRunning)
             #expect(published.targets == targets && published.shown == targets)
             for user in [0, 999, 1500, 1999, 5000, 19_999] {
                 let inbox = try await herald.curl("GET", "/v1/users/u\(user)/inbox").body
                 #expect(inbox.components(separatedBy: "kept").count == 2, "kept once: \(inbox)")
             }
             let lost = try await herald.claims(job) - 1
+            #expect(lost > 1 || end.worker == "job-b", "who wakes takes nothing that has not lapsed again")
+            #expect(frozen.isRunning)
             #expect(published.deliveries - targets <= lost * 500, "at most the step that each was at")
             frozen.kill()
             other.kill()
@@ -206,6 +207,9 @@ extension LocalHerald {
     ) async throws -> Answer {
         var settings = HeraldSettings()
         settings.redis.url = "redis://127.0.0.1:\(redisPort)"
+        // A Redis that waits for its disk or for a core is not what these tests are about.
+        settings.redis.link.commandTimeout = .seconds(20)
+        settings.redis.link.silenceMax = .seconds(20)
         return try await RedisSession.open(settings, body)
     }
 
