@@ -18,7 +18,7 @@ struct CostJudgement {
         guard let new = measured[operation] else { return .unmeasured }
         guard let old = allowed.costs[operation] else { return .unknown }
         if new.instructions > old.instructions * (1 + CostTable.instructionsMargin) { return .instructions }
-        let slack = CostTable.allocationsSlack + old.allocations * CostTable.allocationsMargin
+        let slack = CostTable.allocationsSlack(of: old) + old.allocations * CostTable.allocationsMargin
         return new.allocations > old.allocations + slack ? .allocations : nil
     }
 
