@@ -7,7 +7,7 @@ struct CostTable: Equatable {
     var costs: [String: Cost] = [:]
 
     /// More than this over what is allowed is a regression. Repeated runs of one build differ by 0.03 % at most where
-    /// all is on one thread, by 1 % where sockets and threads take part.
+    /// all is on one thread, by about 1 % where sockets and threads take part.
     static let instructionsMargin = 0.05
     /// Allocations are whole: half of one more per operation is a regression, or 2 % where there are many.
     static let allocationsMargin = 0.02
