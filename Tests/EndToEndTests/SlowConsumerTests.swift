@@ -48,25 +48,7 @@ import Testing
                     #expect(verdicts[0].reason?.contains("a newer push with the same collapse key") == true)
                 }
 
-                // By the command line: too much waits for one that may be left out.
-                let pushed = try await herald.herald(
-                    "push",
-                    "--url",
-                    herald.logicURL(""),
-                    "--user",
-                    "slow",
-                    "--user",
-                    "bob",
-                    "--event",
-                    "typing",
-                    "--droppable",
-                    "--collapse-key",
-                    "typing",
-                    "--confirm",
-                    "written"
-                )
-                #expect(pushed.status == 1)
-                #expect(pushed.output.contains("user slow: the queues of 1 connection had no room for it"))
+                try await Self.pushTyping(herald)
                 try await eventually("the reader sees it") {
                     clients[0].pushes.last?.message.event == "typing"
                 }
@@ -82,18 +64,44 @@ import Testing
                         "score 1", "score 2", "score 3", "score 4", "typing", "end",
                     ]
                 }
-                let metrics = try await Tool.run(
-                    "/usr/bin/curl",
-                    ["-sS", "-m", "10", "http://127.0.0.1:\(herald.cloudPort)/metrics"]
-                ).lines
-                for line in [
-                    "herald_hub_collapsed_frames_total 3", "herald_hub_yielded_frames_total 1",
-                    #"herald_sockets_cut_total{reason="overflow"} 0"#,
-                ] {
-                    #expect(metrics.contains(line), "\(line)")
-                }
+                try await Self.checkMetrics(herald)
                 await backend.shutdown()
             }
+        }
+    }
+
+    /// By the command line: too much waits for one that may be left out.
+    private static func pushTyping(_ herald: LocalHerald) async throws {
+        let pushed = try await herald.herald(
+            "push",
+            "--url",
+            herald.logicURL(""),
+            "--user",
+            "slow",
+            "--user",
+            "bob",
+            "--event",
+            "typing",
+            "--droppable",
+            "--collapse-key",
+            "typing",
+            "--confirm",
+            "written"
+        )
+        #expect(pushed.status == 1)
+        #expect(pushed.output.contains("user slow: the queues of 1 connection had no room for it"))
+    }
+
+    private static func checkMetrics(_ herald: LocalHerald) async throws {
+        let metrics = try await Tool.run(
+            "/usr/bin/curl",
+            ["-sS", "-m", "10", "http://127.0.0.1:\(herald.cloudPort)/metrics"]
+        ).lines
+        for line in [
+            "herald_hub_collapsed_frames_total 3", "herald_hub_yielded_frames_total 1",
+            #"herald_sockets_cut_total{reason="overflow"} 0"#,
+        ] {
+            #expect(metrics.contains(line), "\(line)")
         }
     }
 
