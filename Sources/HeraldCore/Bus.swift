@@ -79,11 +79,16 @@ public enum BusEvent: Sendable, Equatable {
     case gap(String)
 }
 
-/// The bus is out of reach or too slow. What was published may or may not have gone out.
+/// The bus is out of reach or too slow. What was published may or may not have gone out, unless `isUnsent` says more.
 public struct BusError: Error, Equatable, CustomStringConvertible {
     public let reason: String
+    /// It is certain that nothing went out.
+    public let isUnsent: Bool
 
-    public init(_ reason: String) { self.reason = reason }
+    public init(_ reason: String, isUnsent: Bool = false) {
+        self.reason = reason
+        self.isUnsent = isUnsent
+    }
 
     public var description: String { "the bus is out of reach: \(reason)" }
 }

@@ -10,7 +10,7 @@ public protocol DirectBus: Sendable {
     ///   - target: a user or a key; for others nothing is published.
     /// - Returns: where the target was and who listened; nil when nothing was published, because nobody is there or
     ///   what is there wants the closer look of `RouteTable.look(up:)`.
-    /// - Throws: the envelope may or may not have gone out, but to no node twice.
+    /// - Throws: the envelope may or may not have gone out, but to no node twice; `isUnsent` where it has not.
     func publish(_ envelope: [UInt8], to target: Target) async throws(BusError) -> DirectAnswer?
 }
 

@@ -20,6 +20,7 @@ extension PushPipeline {
         let start = now
         do throws(BusError) {
             guard let answer = try await direct.publish(envelope, to: push.targets[0]) else {
+                queue.withLock { $0.unsent(turn.number) }
                 tell(follow.withLock { $0.takeEarly(at: now) })
                 return false
             }
@@ -31,11 +32,12 @@ extension PushPipeline {
             note(turn, answer, first, query, sentAt: start)
         } catch {
             logger.debug("a publish failed", metadata: ["reason": "\(error.reason)"])
+            let refusal: PushRefusal = error.isUnsent ? .tableUnavailable : .busUnavailable
             // Which nodes it may have reached is not known.
             _ = note(turn, LookupAnswer.nobody(for: push.targets[0]), query, sentAt: start)
-            follow.withLock { $0.failed(first, turn.results(of: .busUnavailable), at: now) }
+            follow.withLock { $0.failed(first, turn.results(of: refusal), at: now) }
             tell(follow.withLock { $0.takeEarly(at: now) })
-            fail(turn, .busUnavailable)
+            fail(turn, refusal)
         }
         return true
     }

@@ -185,6 +185,12 @@ struct PushQueue: ~Copyable {
         return .send(without: Set(settled.map(\.push.id)))
     }
 
+    /// What `beginSending` let go was not sent after all; the turn is where it was before.
+    mutating func unsent(_ number: UInt64) {
+        guard let index = turns.firstIndex(where: { $0.number == number }) else { return }
+        turns[index].isSending = false
+    }
+
     // MARK: Pushes are settled
 
     /// Settles pushes of a turn with their verdicts.

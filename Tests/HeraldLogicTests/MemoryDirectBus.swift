@@ -9,8 +9,15 @@ final class MemoryDirectBus: DirectBus {
     let exit = Gate()
     private let fleet: Fleet
     private let calls = Atomic(0)
+    private let unreachable = Atomic(false)
 
     init(_ fleet: Fleet) { self.fleet = fleet }
+
+    /// While true, every call throws before anything is sent.
+    var isUnreachable: Bool {
+        get { unreachable.load(ordering: .relaxed) }
+        set { unreachable.store(newValue, ordering: .relaxed) }
+    }
 
     /// How often it was asked.
     var count: Int { calls.load(ordering: .relaxed) }
@@ -18,6 +25,7 @@ final class MemoryDirectBus: DirectBus {
     func publish(_ envelope: [UInt8], to target: Target) async throws(BusError) -> DirectAnswer? {
         calls.wrappingAdd(1, ordering: .relaxed)
         await entry.pass()
+        if isUnreachable { throw BusError("switched off by the test", isUnsent: true) }
         var lookup = Lookup()
         switch target {
         case .user(let user): lookup.users = [user]

@@ -144,4 +144,17 @@ struct PushPipelineDirectTests {
         }
         #expect(try fleet.events("cloud-1") == ["b"])
     }
+
+    @Test func `what certainly was not sent is told so`() async throws {
+        let lease = try await fleet.register("cloud-1")
+        try await fleet.bind("alice/phone", on: lease)
+        let direct = MemoryDirectBus(fleet)
+        try await fleet.pushing(direct: direct) { pipeline in
+            direct.isUnreachable = true
+            await #expect(throws: PushRefusal.tableUnavailable) {
+                try await pipeline.push(push("a", to: .user("alice")))
+            }
+        }
+        #expect(fleet.bus.published.isEmpty)
+    }
 }

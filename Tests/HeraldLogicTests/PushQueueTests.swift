@@ -77,6 +77,17 @@ struct PushQueueTests {
         #expect(try desk.submit("d", bytes: 4000) == .accepted)
     }
 
+    @Test func `what was let go and not sent after all is unsent again`() throws {
+        let desk = Desk()
+        try desk.submit("a")
+        #expect(desk.nextTurn() == .turn(["a"]))
+        #expect(desk.beginSending(1) == [])
+        desk.unsent(1)
+        desk.expire(at: .seconds(4))
+        #expect(desk.results["a"] == .failure(.lateUnsent))
+        #expect(desk.beginSending(1) == nil)
+    }
+
     @Test func `who is late is refused, and told whether it may have been sent`() throws {
         let desk = Desk()
         try desk.submit("sending")
@@ -289,6 +300,7 @@ private final class Desk {
         tell(queue.settle(number, Array(repeating: .failure(refusal), count: 9), at: .zero))
     }
     func unpark() { queue.unpark() }
+    func unsent(_ number: UInt64) { queue.unsent(number) }
 
     /// The places of the pushes that leave.
     func leave(_ number: UInt64, _ names: String?...) throws -> [Int] {

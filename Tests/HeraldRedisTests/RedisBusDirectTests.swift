@@ -125,6 +125,11 @@ struct RedisBusDirectTests {
             await redis.stop()
             let alice = try UserID("alice")
             await #expect(throws: BusError.self) { try await bus.publish(envelope, to: .user(alice)) }
+            // By now the link knows, and sends nothing.
+            let error = await #expect(throws: BusError.self) {
+                try await bus.publish(envelope, to: .user(alice))
+            }
+            #expect(error?.isUnsent == true)
         }
     }
 }
