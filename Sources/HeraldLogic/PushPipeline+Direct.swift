@@ -3,43 +3,68 @@ import HeraldWire
 import Logging
 import Synchronization
 
-/// A turn that is one push to one user or key: looked up and published in one step, nothing else being sent.
+/// A push to one user or key that comes alone: looked up and published in one step, nothing else being sent.
+///
+/// No task is put to sleep on its way, and none is woken: it goes through functions that are called on the loop.
 extension PushPipeline {
-    /// - Returns: whether the turn is through; false: nothing was sent, and the ordinary way is the turn's.
-    func sentDirectly(_ turn: PushTurn) async -> Bool {
-        guard let direct, let push = turn.pushes.first, turn.isForDirect else { return false }
-        guard follow.withLock({ $0.hasNoSearch }) else { return false }
-        guard case .send = queue.withLock({ $0.beginSending(turn.number) }) else { return true }
+    /// Pushes wait and nobody is looking for a turn.
+    func pushesWait() {
+        if !sendAlone() { wakeUp.yield() }
+    }
+
+    /// Sends the push that waits if it is alone and nothing else is under way.
+    ///
+    /// - Returns: whether one is out now, and `pushesWait` is called again when it is through, if it has to be.
+    func sendAlone() -> Bool {
+        guard let direct, !isSending.load(ordering: .relaxed), follow.withLock({ $0.hasNoSearch }),
+            let turn = queue.withLock({ $0.takeAlone() })
+        else { return false }
+        let push = turn.pushes[0]
+        let start = now
         let (first, query) = follow.withLock { follow in
             follow.expectEarly()
             let first = follow.nextNumber
-            return (first, follow.query(first, push, accepted: turn.accepted[0], at: now))
+            return (first, follow.query(first, push, accepted: turn.accepted[0], at: start))
         }
         let delivery = Delivery(of: push, to: push.targets[0], query)
         let envelope = Envelope(sender: sender, deliveries: [delivery]).encoded()
-        let start = now
-        do throws(BusError) {
-            guard let answer = try await direct.publish(envelope, to: push.targets[0]) else {
-                queue.withLock { $0.unsent(turn.number) }
-                tell(follow.withLock { $0.takeEarly(at: now) })
-                return false
-            }
-            let sent = now
+        direct.publish(envelope, to: push.targets[0]) { result in
+            self.sentAlone(turn, first, query, start, result)
+        }
+        return true
+    }
+
+    private func sentAlone(
+        _ turn: PushTurn,
+        _ first: UInt64,
+        _ query: ReceiptQuery,
+        _ start: Duration,
+        _ result: Result<DirectAnswer?, BusError>
+    ) {
+        switch result {
+        case .success(let answer?):
             queue.withLock { queue in
                 queue.counters.direct += 1
-                queue.counters.publishDuration.add(sent - start)
+                queue.counters.publishDuration.add(now - start)
             }
             note(turn, answer, first, query, sentAt: start)
-        } catch {
+        case .success(nil):
+            queue.withLock { $0.aloneUnsent(turn) }
+            tell(follow.withLock { $0.takeEarly(at: now) })
+            wakeUp.yield()
+            return
+        case .failure(let error):
             logger.debug("a publish failed", metadata: ["reason": "\(error.reason)"])
             let refusal: PushRefusal = error.isUnsent ? .tableUnavailable : .busUnavailable
             // Which nodes it may have reached is not known.
-            _ = note(turn, LookupAnswer.nobody(for: push.targets[0]), query, sentAt: start)
+            _ = note(turn, LookupAnswer.nobody(for: turn.pushes[0].targets[0]), query, sentAt: start)
             follow.withLock { $0.failed(first, turn.results(of: refusal), at: now) }
             tell(follow.withLock { $0.takeEarly(at: now) })
             fail(turn, refusal)
         }
-        return true
+        if queue.withLock({ $0.aloneDone() }) { pushesWait() }
+        // A node may have said by now that its route was stale.
+        if follow.withLock({ !$0.hasNoSearch }) { followed() }
     }
 
     /// It went out, and this is where it was.
@@ -56,10 +81,7 @@ extension PushPipeline {
             queue.counters.envelopesMissed += answer.missed.count
         }
         settle(turn, first, answers, answer.found, answer.missed)
-        let early = follow.withLock { $0.takeEarly(at: now) }
-        guard !early.isEmpty else { return }
-        tell(early)
-        followed()
+        tell(follow.withLock { $0.takeEarly(at: now) })
     }
 
     /// - Returns: how many nodes it went to, and what it is told if all of them listened.
@@ -82,18 +104,6 @@ extension PushPipeline {
             )
         }
         return (fanOut.batches.count, answers)
-    }
-}
-
-extension PushTurn {
-    fileprivate var isForDirect: Bool {
-        guard pushes.count == 1, pushes[0].targets.count == 1, pushes[0].positions.isEmpty else {
-            return false
-        }
-        switch pushes[0].targets[0] {
-        case .user, .key: return true
-        case .room, .everyone: return false
-        }
     }
 }
 

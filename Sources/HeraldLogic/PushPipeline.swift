@@ -32,12 +32,12 @@ where Time.Duration == Duration {
     let follow: Mutex<PushFollow>
     let inboxTrouble = Mutex<InboxError?>(nil)
     /// Whether a turn is being sent beside the one that is looked up.
-    private let isSending = Atomic(false)
+    let isSending = Atomic(false)
     private let deadline: Duration
     private let began: Time.Instant
-    private let executor: (any TaskExecutor)?
+    private let executor: (any WorkExecutor)?
     private let wakeUps: AsyncStream<Void>
-    private let wakeUp: AsyncStream<Void>.Continuation
+    let wakeUp: AsyncStream<Void>.Continuation
     private let alarm: Alarm<Time>
 
     /// - Parameters:
@@ -59,7 +59,7 @@ where Time.Duration == Duration {
         sender: String,
         limits: Limits = .standard,
         clock: Time,
-        executor: (any TaskExecutor)? = nil,
+        executor: (any WorkExecutor)? = nil,
         logger: Logger
     ) {
         var following = PushFollow.Bounds()
@@ -92,7 +92,7 @@ where Time.Duration == Duration {
         following: PushFollow.Bounds = PushFollow.Bounds(),
         random: UInt64 = .random(in: 0...(.max)),
         clock: Time,
-        executor: (any TaskExecutor)? = nil,
+        executor: (any WorkExecutor)? = nil,
         logger: Logger
     ) {
         self.table = table
@@ -143,7 +143,7 @@ where Time.Duration == Duration {
     func submit(_ push: Push, _ caller: @escaping PushCaller) -> PushTicket? {
         switch queue.withLock({ $0.submit(push, at: now, caller) }) {
         case .accepted(let ticket, let wakes):
-            if wakes { wakeUp.yield() }
+            if wakes { soon { self.pushesWait() } }
             if let deadline = push.deadline { alarm.move(to: began.advanced(by: now + deadline)) }
             return ticket
         case .refused(let refusal):
@@ -220,7 +220,6 @@ where Time.Duration == Duration {
         await withTaskGroup(of: Void.self) { sending in
             while let taken = await nextTurn(&signals) {
                 guard let turn = await kept(taken) else { continue }
-                if !isSending.load(ordering: .relaxed), await sentDirectly(turn) { continue }
                 do throws(RouteTableError) {
                     let found = turn.pushes.isEmpty ? LookupAnswer() : try await lookUp(turn.pushes)
                     lastError = nil
@@ -242,6 +241,7 @@ where Time.Duration == Duration {
 
     private func nextTurn(_ signals: inout AsyncStream<Void>.Iterator) async -> PushTurn? {
         while !Task.isCancelled {
+            if sendAlone() { continue }
             let (hasSearch, isIdle) = follow.withLock { ($0.hasDueSearch(at: now), $0.isIdle) }
             switch queue.withLock({ $0.nextTurn(evenEmpty: hasSearch) }) {
             case .turn(let turn): return turn
@@ -324,6 +324,11 @@ where Time.Duration == Duration {
         }
         if let moment { alarm.move(to: began.advanced(by: moment)) }
         if hasSearch || (isIdle && queue.withLock { $0.isDraining }) { wake() }
+    }
+
+    /// What else this moment brings comes first, so that it shares a turn.
+    private func soon(_ work: @escaping @Sendable () -> Void) {
+        if let executor { executor.run(work) } else { work() }
     }
 
     private func wake() {

@@ -26,24 +26,26 @@ struct PushQueue: ~Copyable {
     var counters = PipelineCounters()
 
     private let bounds: Bounds
-    private var stage: Stage = .open
-    private var waiting: [Entry] = []
+    /// Internal, as what follows, for `PushQueue+Alone.swift`.
+    var stage: Stage = .open
+    var waiting: [Entry] = []
     /// Those of `waiting` that are not settled.
-    private var waitingCount = 0
+    var waitingCount = 0
+    var alone = Alone.nobody
     private var waitingBytes = 0
     private var waitingTargets = 0
     /// Oldest first. The one being sent, the one being looked up; never more than these.
-    private var turns: [TurnEntries] = []
+    var turns: [TurnEntries] = []
     /// Whether who calls `nextTurn` was told to wait for a wake-up.
-    private var isParked = false
+    var isParked = false
     /// Pushes with a deadline shorter than the others', by ticket.
     private var shortDeadlines = MomentHeap()
     private var lastTicket: UInt64 = 0
     private var lastTurn: UInt64 = 0
 
-    private enum Stage { case open, draining, closed }
+    enum Stage { case open, draining, closed }
 
-    private struct Entry {
+    struct Entry {
         let ticket: PushTicket
         let push: Push
         let accepted: Duration
@@ -64,7 +66,7 @@ struct PushQueue: ~Copyable {
         }
     }
 
-    private struct TurnEntries {
+    struct TurnEntries {
         let number: UInt64
         var isSending = false
         var entries: [Entry]
@@ -106,6 +108,7 @@ struct PushQueue: ~Copyable {
     ///   are to be looked up again.
     /// - Returns: a turn, or what to do without one.
     mutating func nextTurn(evenEmpty: Bool = false) -> NextTurn {
+        if let next = turnAfterAlone() { return next }
         let entries = takeTurn()
         if !entries.isEmpty {
             lastTurn += 1
@@ -183,12 +186,6 @@ struct PushQueue: ~Copyable {
         }
         turns[index].isSending = true
         return .send(without: Set(settled.map(\.push.id)))
-    }
-
-    /// What `beginSending` let go was not sent after all; the turn is where it was before.
-    mutating func unsent(_ number: UInt64) {
-        guard let index = turns.firstIndex(where: { $0.number == number }) else { return }
-        turns[index].isSending = false
     }
 
     // MARK: Pushes are settled

@@ -33,13 +33,17 @@ struct LocalDirectBus: DirectBus {
     let table: MemoryRouteTable
     let bus: LocalBus
 
-    func publish(_ envelope: [UInt8], to target: Target) async throws(BusError) -> DirectAnswer? {
-        guard case .user(let user) = target else { return nil }
-        let found: LookupAnswer
-        do { found = try await table.look(up: Lookup(users: [user])) } catch { throw BusError("\(error)") }
-        guard let routes = found.users.first, !routes.isEmpty else { return nil }
+    func publish(
+        _ envelope: [UInt8],
+        to target: Target,
+        _ done: @escaping @Sendable (Result<DirectAnswer?, BusError>) -> Void
+    ) {
+        guard case .user(let user) = target else { return done(.success(nil)) }
+        guard let found = try? table.find(Lookup(users: [user])), let routes = found.users.first,
+            !routes.isEmpty
+        else { return done(.success(nil)) }
         let nodes = Set(routes.map(\.session.node))
         let missed = nodes.filter { !bus.bring(BusMessage(node: $0, bytes: envelope)) }
-        return DirectAnswer(found: found, missed: missed)
+        done(.success(DirectAnswer(found: found, missed: missed)))
     }
 }

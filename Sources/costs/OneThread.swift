@@ -1,10 +1,16 @@
 import Glibc
+import HeraldLogic
 import Synchronization
 
 /// Runs tasks one after the other, on the thread that calls `serve`: what they do is then the same in every run.
-final class OneThread: TaskExecutor {
+final class OneThread: WorkExecutor {
+    private enum Work {
+        case job(UnownedJob)
+        case function(@Sendable () -> Void)
+    }
+
     private struct State {
-        var jobs: [UnownedJob] = []
+        var jobs: [Work] = []
         var outcome: Result<Void, any Error>?
     }
 
@@ -13,7 +19,13 @@ final class OneThread: TaskExecutor {
 
     func enqueue(_ job: consuming ExecutorJob) {
         let job = UnownedJob(job)
-        state.withLock { $0.jobs.append(job) }
+        add(.job(job))
+    }
+
+    func run(_ work: @escaping @Sendable () -> Void) { add(.function(work)) }
+
+    private func add(_ work: Work) {
+        state.withLock { $0.jobs.append(work) }
         semaphore.give()
     }
 
@@ -25,7 +37,11 @@ final class OneThread: TaskExecutor {
                 (state.jobs.isEmpty ? nil : state.jobs.removeFirst(), state.outcome)
             }
             if let outcome { return try outcome.get() }
-            job?.runSynchronously(on: asUnownedTaskExecutor())
+            switch job {
+            case .job(let job): job.runSynchronously(on: asUnownedTaskExecutor())
+            case .function(let work): work()
+            case nil: break
+            }
         }
     }
 

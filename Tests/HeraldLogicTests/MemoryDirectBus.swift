@@ -22,8 +22,20 @@ final class MemoryDirectBus: DirectBus {
     /// How often it was asked.
     var count: Int { calls.load(ordering: .relaxed) }
 
-    func publish(_ envelope: [UInt8], to target: Target) async throws(BusError) -> DirectAnswer? {
+    func publish(
+        _ envelope: [UInt8],
+        to target: Target,
+        _ done: @escaping @Sendable (Result<DirectAnswer?, BusError>) -> Void
+    ) {
         calls.wrappingAdd(1, ordering: .relaxed)
+        Task {
+            do throws(BusError) { done(.success(try await publish(envelope, at: target))) } catch {
+                done(.failure(error))
+            }
+        }
+    }
+
+    private func publish(_ envelope: [UInt8], at target: Target) async throws(BusError) -> DirectAnswer? {
         await entry.pass()
         if isUnreachable { throw BusError("switched off by the test", isUnsent: true) }
         var lookup = Lookup()

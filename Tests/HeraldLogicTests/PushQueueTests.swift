@@ -6,7 +6,7 @@ import Testing
 /// Each test is a transcript: what happens, and what the queue answers.
 struct PushQueueTests {
     @Test func `a turn takes everything that waits, oldest first`() throws {
-        let desk = Desk()
+        let desk = PushQueueDesk()
         #expect(try desk.submit("a") == .accepted)
         #expect(try desk.submit("b") == .accepted)
         #expect(desk.depth == 2)
@@ -25,7 +25,7 @@ struct PushQueueTests {
     }
 
     @Test func `who waits for a turn is woken once`() throws {
-        let desk = Desk()
+        let desk = PushQueueDesk()
         #expect(desk.nextTurn() == .park)
         #expect(try desk.submit("a") == .acceptedWaking)
         #expect(try desk.submit("b") == .accepted)
@@ -36,7 +36,7 @@ struct PushQueueTests {
     }
 
     @Test func `the next turn may be looked up while the last is being sent`() throws {
-        let desk = Desk()
+        let desk = PushQueueDesk()
         try desk.submit("a")
         #expect(desk.nextTurn() == .turn(["a"]))
         #expect(desk.beginSending(1) == [])
@@ -51,7 +51,7 @@ struct PushQueueTests {
         var bounds = PushQueue.Bounds(waitingMax: 100, deadline: .seconds(3))
         bounds.turnTargetsMax = 3
         bounds.turnBytesMax = 10_000
-        let desk = Desk(bounds)
+        let desk = PushQueueDesk(bounds)
         try desk.submit("a", targets: ["x", "y"])
         try desk.submit("b", targets: ["x", "y"])
         try desk.submit("c", bytes: 20_000)
@@ -65,7 +65,7 @@ struct PushQueueTests {
     @Test func `too many pushes are refused, and too many bytes`() throws {
         var bounds = PushQueue.Bounds(waitingMax: 2, deadline: .seconds(3))
         bounds.waitingBytesMax = 5000
-        let desk = Desk(bounds)
+        let desk = PushQueueDesk(bounds)
         try desk.submit("a")
         #expect(try desk.submit("big", bytes: 5000) == .refused)
         try desk.submit("b")
@@ -77,19 +77,8 @@ struct PushQueueTests {
         #expect(try desk.submit("d", bytes: 4000) == .accepted)
     }
 
-    @Test func `what was let go and not sent after all is unsent again`() throws {
-        let desk = Desk()
-        try desk.submit("a")
-        #expect(desk.nextTurn() == .turn(["a"]))
-        #expect(desk.beginSending(1) == [])
-        desk.unsent(1)
-        desk.expire(at: .seconds(4))
-        #expect(desk.results["a"] == .failure(.lateUnsent))
-        #expect(desk.beginSending(1) == nil)
-    }
-
     @Test func `who is late is refused, and told whether it may have been sent`() throws {
-        let desk = Desk()
+        let desk = PushQueueDesk()
         try desk.submit("sending")
         #expect(desk.nextTurn() == .turn(["sending"]))
         #expect(desk.beginSending(1) == [])
@@ -117,7 +106,7 @@ struct PushQueueTests {
     }
 
     @Test func `a push that is settled while it is looked up is not sent with its turn`() throws {
-        let desk = Desk()
+        let desk = PushQueueDesk()
         try desk.submit("a")
         try desk.submit("b")
         #expect(desk.nextTurn() == .turn(["a", "b"]))
@@ -128,7 +117,7 @@ struct PushQueueTests {
     }
 
     @Test func `a push that is taken back while it waits frees its place`() throws {
-        let desk = Desk(PushQueue.Bounds(waitingMax: 1, deadline: .seconds(3)))
+        let desk = PushQueueDesk(PushQueue.Bounds(waitingMax: 1, deadline: .seconds(3)))
         for round in 1...5 {
             #expect(try desk.submit("p\(round)") == .accepted)
             desk.cancel("p\(round)")
@@ -141,7 +130,7 @@ struct PushQueueTests {
     }
 
     @Test func `a turn may be settled in parts`() throws {
-        let desk = Desk()
+        let desk = PushQueueDesk()
         try desk.submit("a")
         try desk.submit("b")
         #expect(desk.nextTurn() == .turn(["a", "b"]))
@@ -155,7 +144,7 @@ struct PushQueueTests {
     }
 
     @Test func `a push with a shorter deadline is refused at it, wherever it is`() throws {
-        let desk = Desk()
+        let desk = PushQueueDesk()
         try desk.submit("usual")
         try desk.submit("sending", deadline: .milliseconds(100))
         #expect(desk.nextTurn() == .turn(["usual", "sending"]))
@@ -175,7 +164,7 @@ struct PushQueueTests {
     }
 
     @Test func `pushes that are followed leave the queue with their callers`() throws {
-        let desk = Desk()
+        let desk = PushQueueDesk()
         for name in ["a", "b", "gone"] { try desk.submit(name) }
         #expect(desk.nextTurn() == .turn(["a", "b", "gone"]))
         #expect(desk.beginSending(1) == [])
@@ -188,7 +177,7 @@ struct PushQueueTests {
     }
 
     @Test func `a turn without pushes is made only when it is asked for`() throws {
-        let desk = Desk()
+        let desk = PushQueueDesk()
         #expect(desk.nextTurn(evenEmpty: true) == .turn([]))
         #expect(desk.nextTurn() == .park)
         desk.unpark()
@@ -196,7 +185,7 @@ struct PushQueueTests {
     }
 
     @Test func `draining empties the queue and takes nothing more`() throws {
-        let desk = Desk()
+        let desk = PushQueueDesk()
         try desk.submit("a")
         #expect(!desk.drain())
         #expect(try desk.submit("b") == .refused)
@@ -208,7 +197,7 @@ struct PushQueueTests {
     }
 
     @Test func `draining wakes who waits for a turn`() {
-        let desk = Desk()
+        let desk = PushQueueDesk()
         #expect(desk.nextTurn() == .park)
         #expect(desk.drain())
         #expect(!desk.drain())
@@ -216,7 +205,7 @@ struct PushQueueTests {
     }
 
     @Test func `closing refuses everybody, wherever they are`() throws {
-        let desk = Desk()
+        let desk = PushQueueDesk()
         try desk.submit("sending")
         #expect(desk.nextTurn() == .turn(["sending"]))
         #expect(desk.beginSending(1) == [])
@@ -232,112 +221,5 @@ struct PushQueueTests {
         #expect(desk.nextTurn() == .finished)
         desk.close()
         #expect(desk.lines.count == 4)
-    }
-}
-
-/// A queue, and a book of what each caller was told. Does with the queue's answers what the pipeline does.
-private final class Desk {
-    private var queue: PushQueue
-    private var tickets: [String: PushTicket] = [:]
-    private let told = Mutexed<[(name: String, result: Result<PushAnswer, PushRefusal>)]>([])
-
-    enum Submission { case accepted, acceptedWaking, refused }
-    enum Turn: Equatable { case turn([String]), park, finished }
-
-    init(_ bounds: PushQueue.Bounds = PushQueue.Bounds(waitingMax: 100, deadline: .seconds(3))) {
-        queue = PushQueue(bounds)
-    }
-
-    @discardableResult
-    func submit(
-        _ name: String,
-        targets: [String] = ["x"],
-        bytes: Int = 0,
-        deadline: Duration? = nil,
-        at now: Duration = .zero
-    ) throws -> Submission {
-        let push = Push(
-            id: try PushID(name),
-            targets: try targets.map { try Target.user($0) },
-            message: Message(event: name, payload: .json([UInt8](repeating: 0x20, count: bytes))),
-            deadline: deadline
-        )
-        let caller: PushCaller = { [told] result in told.change { $0.append((name, result)) } }
-        switch queue.submit(push, at: now, caller) {
-        case .accepted(let ticket, let wakes):
-            tickets[name] = ticket
-            return wakes ? .acceptedWaking : .accepted
-        case .refused(let refusal):
-            caller(.failure(refusal))
-            return .refused
-        }
-    }
-
-    func nextTurn(evenEmpty: Bool = false) -> Turn {
-        switch queue.nextTurn(evenEmpty: evenEmpty) {
-        case .turn(let turn): .turn(turn.pushes.map { $0.message.event ?? "" })
-        case .park: .park
-        case .finished: .finished
-        }
-    }
-
-    /// What is not to be sent; nil when nothing is.
-    func beginSending(_ number: UInt64) -> Set<PushID>? {
-        switch queue.beginSending(number) {
-        case .send(let without): without
-        case .nothingLeft: nil
-        }
-    }
-
-    func answer(_ number: UInt64, _ names: String?..., at now: Duration = .zero) throws {
-        let answers = try names.map { name in
-            try name.map { PushAnswer(id: try PushID($0), verdicts: []) }
-        }
-        tell(queue.answer(number, answers, at: now))
-    }
-
-    func fail(_ number: UInt64, _ refusal: PushRefusal) {
-        tell(queue.settle(number, Array(repeating: .failure(refusal), count: 9), at: .zero))
-    }
-    func unpark() { queue.unpark() }
-    func unsent(_ number: UInt64) { queue.unsent(number) }
-
-    /// The places of the pushes that leave.
-    func leave(_ number: UInt64, _ names: String?...) throws -> [Int] {
-        let answers = try names.map { name in
-            try name.map { PushAnswer(id: try PushID($0), verdicts: []) }
-        }
-        let (settled, leaving) = queue.leave(number, answers, at: .zero)
-        tell(settled)
-        return leaving.map(\.place)
-    }
-
-    func drain() -> Bool { queue.drain() }
-    func expire(at now: Duration) { tell(queue.expire(at: now)) }
-    func close() { tell(queue.close(at: .zero)) }
-
-    func cancel(_ name: String) {
-        if let ticket = tickets[name], let settled = queue.cancel(ticket, at: .zero) { tell([settled]) }
-    }
-
-    var depth: Int { queue.depth }
-    var nextDeadline: Duration? { queue.nextDeadline }
-    var counters: PipelineCounters { queue.counters }
-
-    var lines: [String] {
-        told.value.map { entry in
-            switch entry.result {
-            case .success: "\(entry.name) answered"
-            case .failure(let refusal): "\(entry.name) \(refusal.code)"
-            }
-        }
-    }
-
-    var results: [String: Result<PushAnswer, PushRefusal>] {
-        Dictionary(told.value.map { ($0.name, $0.result) }) { first, _ in first }
-    }
-
-    private func tell(_ settled: [SettledPush]) {
-        for push in settled { push.caller(push.result) }
     }
 }

@@ -195,7 +195,12 @@ public final class MemoryRouteTable: RouteTable {
     public func look(up lookup: Lookup) async throws(RouteTableError) -> LookupAnswer {
         state.withLock { $0.lookups.append(lookup) }
         await lookupGate.pass()
-        return try reach { (state) throws(RouteTableError) in
+        return try find(lookup)
+    }
+
+    /// The same without a gate, at once.
+    public func find(_ lookup: Lookup) throws(RouteTableError) -> LookupAnswer {
+        try reach { (state) throws(RouteTableError) in
             LookupAnswer(
                 users: lookup.users.map { state.routes(of: $0) },
                 keys: lookup.keys.map { state.route(of: $0) },

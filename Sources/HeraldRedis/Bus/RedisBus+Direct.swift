@@ -8,7 +8,11 @@
 public import HeraldCore
 
 extension RedisBus: DirectBus {
-    public func publish(_ envelope: [UInt8], to target: Target) async throws(BusError) -> DirectAnswer? {
+    public func publish(
+        _ envelope: [UInt8],
+        to target: Target,
+        _ done: @escaping @Sendable (Result<DirectAnswer?, BusError>) -> Void
+    ) {
         let user: UserID
         var arguments = hopArguments(envelope)
         switch target {
@@ -16,17 +20,28 @@ extension RedisBus: DirectBus {
         case .key(let name):
             user = name.user
             arguments.append(.text(name.key.description))
-        case .room, .everyone: return nil
+        case .room, .everyone: return done(.success(nil))
         }
-        let reply: RedisValue
-        do throws(RedisError) {
-            let keys = [keys.user(user), keys.prefix]
-            reply = try await link.send(RedisScript.busDirect.call(keys: keys, arguments))
-        } catch {
+        link.send(RedisScript.busDirect.call(keys: [keys.user(user), keys.prefix], arguments)) { result in
+            done(Self.answer(result, target, user))
+        }
+    }
+
+    private static func answer(
+        _ result: Result<RedisValue, RedisError>,
+        _ target: Target,
+        _ user: UserID
+    ) -> Result<DirectAnswer?, BusError> {
+        switch result {
+        case .success(.null): return .success(nil)
+        case .success(let reply):
+            do throws(BusError) { return .success(try answer(reply, target, user)) } catch {
+                return .failure(error)
+            }
+        case .failure(let error):
             let isUnsent = [.unavailable, .overloaded, .stopped].contains(error.code)
-            throw BusError(error.description, isUnsent: isUnsent)
+            return .failure(BusError(error.description, isUnsent: isUnsent))
         }
-        return reply == .null ? nil : try Self.answer(reply, target, user)
     }
 
     private static func answer(

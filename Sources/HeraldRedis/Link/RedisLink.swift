@@ -116,6 +116,29 @@ public final class RedisLink: Service {
         return values
     }
 
+    /// Sends one command and tells a function of its reply, on the link's loop; or at once, on this thread, when
+    /// the command is refused.
+    ///
+    /// `done`: gets the reply, an error reply too; errors as `send(_:timeout:)` for many.
+    func send(_ command: RedisCommand, _ done: @escaping @Sendable (Result<RedisValue, RedisError>) -> Void) {
+        core.request(command) { [self] result in
+            if command.script != nil, case .success(let values) = result,
+                values.first?.failure?.code == "NOSCRIPT"
+            {
+                // Rare, and several steps.
+                Task { done(await loadedAndSent(command)) }
+                return
+            }
+            done(result.map { $0.first ?? .null })
+        }
+    }
+
+    private func loadedAndSent(_ command: RedisCommand) async -> Result<RedisValue, RedisError> {
+        do throws(RedisError) { return .success(try await send([command]).first ?? .null) } catch {
+            return .failure(error)
+        }
+    }
+
     /// How the link is doing now. May be called from anywhere, often.
     public var status: RedisLinkStatus { core.board.status }
 

@@ -2,45 +2,6 @@ import Logging
 internal import NIOCore
 import Synchronization
 
-/// Commands that one caller asked for together, and the way back to it.
-///
-/// Made by the caller, then owned by the link's loop.
-// Safe because the caller touches it only before it is in the outbox (whose lock orders the two), and from then
-// on only the loop does.
-final class RedisBatch: @unchecked Sendable, Equatable {
-    let bytes: ByteBuffer
-    let commands: Int
-    let timeout: Duration?
-    /// The one connection it may go over; nil: any.
-    let connection: Int?
-    fileprivate(set) var values: [RedisValue] = []
-    /// Nil for what the link itself asks.
-    private var continuation: UnsafeContinuation<Result<[RedisValue], RedisError>, Never>?
-    fileprivate var isCancelled = false
-    fileprivate var isWritten = false
-
-    init(_ commands: [RedisCommand], timeout: Duration?, connection: Int? = nil) {
-        var bytes = ByteBuffer()
-        bytes.reserveCapacity(commands.reduce(0) { $0 + $1.bytes.count })
-        for command in commands { bytes.writeBytes(command.bytes) }
-        self.bytes = bytes
-        self.commands = commands.count
-        self.timeout = timeout
-        self.connection = connection
-    }
-
-    func waits(_ continuation: UnsafeContinuation<Result<[RedisValue], RedisError>, Never>) {
-        self.continuation = continuation
-    }
-
-    fileprivate func answer(_ result: Result<[RedisValue], RedisError>) {
-        continuation?.resume(returning: result)
-        continuation = nil
-    }
-
-    static func == (left: RedisBatch, right: RedisBatch) -> Bool { left === right }
-}
-
 /// The part of a command link that lives on its event loop: performs what the state machine decides.
 // Safe because `outbox`, `board` and the constants may be used from anywhere and all else only on `loop`, which
 // every entry from outside reaches through `loop.execute`.
@@ -84,13 +45,23 @@ final class RedisLinkCore: RedisConnectionCore, @unchecked Sendable {
         let batch = RedisBatch(commands, timeout: timeout, connection: connection)
         let result = await withTaskCancellationHandler {
             await withUnsafeContinuation { continuation in
-                batch.waits(continuation)
+                batch.waits(.task(continuation))
                 post(batch)
             }
         } onCancel: {
             loop.execute { self.cancel(batch) }
         }
         return try result.get()
+    }
+
+    /// The same for a function, which cannot be cancelled.
+    func request(
+        _ command: RedisCommand,
+        _ done: @escaping @Sendable (Result<[RedisValue], RedisError>) -> Void
+    ) {
+        let batch = RedisBatch([command], timeout: nil)
+        batch.waits(.function(done))
+        post(batch)
     }
 
     /// The first batch of a turn wakes the loop; the others go with it.
