@@ -113,12 +113,13 @@ final class BusInbox: Sendable {
         let wanted = loops(for: envelopes)
         let batch = DeliveryBatch(envelopes, loops: wanted.count, at: .now())
         replier.open(batch.tallies)
+        let isLittle = wanted.count == 1 && batch.isLittle
         var dropped = 0
         for loop in wanted {
             let (port, gauge) = (ports[loop], gauges[loop])
             let isFull = gauge.waitingBytes.load(ordering: .relaxed) > LoopGauges.waitingBytesMax
             if !isFull { gauge.waitingBytes.wrappingAdd(batch.byteCount, ordering: .relaxed) }
-            guard !isFull, port.post([.deliver(batch)]) else {
+            guard !isFull, port.post([.deliver(batch)], here: isLittle) else {
                 if !isFull { gauge.waitingBytes.wrappingSubtract(batch.byteCount, ordering: .relaxed) }
                 dropped += 1
                 batch.refuse()
@@ -151,5 +152,13 @@ final class BusInbox: Sendable {
             "An envelope on this node's channel could not be read and was skipped",
             metadata: ["error": "\(error)"]
         )
+    }
+}
+
+extension DeliveryBatch {
+    /// A few deliveries to one user or key each: a loop that sleeps is not woken for them. With more it is, so that
+    /// the bus's thread reads on while the loop writes.
+    fileprivate var isLittle: Bool {
+        items.count <= 4 && items.allSatisfy { $0.way == .direct && $0.parts.count == 1 }
     }
 }

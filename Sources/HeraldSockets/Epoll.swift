@@ -1,11 +1,10 @@
 import CEpoll
 import Glibc
 
-/// An epoll instance, and the events of its last wait.
+/// An epoll instance.
 struct Epoll: ~Copyable {
     /// Owned: made in `init`, closed in `deinit`.
     let descriptor: Int32
-    private let events: UnsafeMutablePointer<epoll_event>
 
     /// What may be reported (epoll_ctl(2)).
     struct Interest: OptionSet {
@@ -22,30 +21,14 @@ struct Epoll: ~Copyable {
         var id: UInt64
     }
 
-    static let eventsMax = 512
-
     init() throws(SocketEngineError) {
         let descriptor = epoll_create1(Int32(EPOLL_CLOEXEC))
         guard descriptor >= 0 else { throw .resources("epoll_create1", errno: errno) }
         self.descriptor = descriptor
-        events = .allocate(capacity: Self.eventsMax)
-        events.initialize(repeating: epoll_event(), count: Self.eventsMax)
     }
 
     deinit {
         close(descriptor)
-        events.deallocate()
-    }
-
-    /// - Parameter milliseconds: at most; -1 waits without end.
-    /// - Returns: how many events can be had from `event(_:)`.
-    func wait(milliseconds: Int32) -> Int {
-        max(0, Int(epoll_wait(descriptor, events, Int32(Self.eventsMax), milliseconds)))
-    }
-
-    func event(_ position: Int) -> Event {
-        let event = events[position]
-        return Event(interest: Interest(rawValue: event.events), id: event.data.u64)
     }
 
     /// - Returns: false when the kernel would not (no memory, or the user's limit of watches).
@@ -65,5 +48,36 @@ struct Epoll: ~Copyable {
     private func control(_ operation: Int32, _ other: Int32, _ interest: Interest, _ id: UInt64) -> Bool {
         var event = epoll_event(events: interest.rawValue, data: epoll_data_t(u64: id))
         return epoll_ctl(descriptor, operation, other, &event) == 0
+    }
+}
+
+/// The events of an epoll's last wait; of the one thread that waits.
+// Safe because it cannot be copied: who has it is the only one who reaches its memory.
+struct EpollEvents: ~Copyable, @unchecked Sendable {
+    static let countMax = 512
+
+    private let descriptor: Int32
+    private let events: UnsafeMutablePointer<epoll_event>
+    private(set) var count = 0
+
+    /// - Parameter epoll: lives longer than this.
+    init(of epoll: borrowing Epoll) {
+        descriptor = epoll.descriptor
+        events = .allocate(capacity: Self.countMax)
+        events.initialize(repeating: epoll_event(), count: Self.countMax)
+    }
+
+    deinit {
+        events.deallocate()
+    }
+
+    /// - Parameter milliseconds: at most; -1 waits without end.
+    mutating func wait(milliseconds: Int32) {
+        count = max(0, Int(epoll_wait(descriptor, events, Int32(Self.countMax), milliseconds)))
+    }
+
+    subscript(position: Int) -> Epoll.Event {
+        let event = events[position]
+        return Epoll.Event(interest: Epoll.Interest(rawValue: event.events), id: event.data.u64)
     }
 }

@@ -1,11 +1,11 @@
 import Glibc
 
-/// One loop: a thread's epoll, its listener, its sockets and its handler.
+/// One loop: an epoll, its listener, its sockets and its handler.
 ///
-/// A turn: wait; serve what the kernel reports; take the commands; run the deadlines and pings that are due;
-/// one slice of the handler's work; then write everything that was queued, tell the handler what closed,
-/// free what ended. Everything lives in this one struct, local to the thread's function and passed
-/// inout, so the compiler proves accesses exclusive and none is checked at run time.
+/// A turn: serve what the kernel reports; take the commands; run the deadlines and pings that are due; one slice of
+/// the handler's work; then write everything that was queued, tell the handler what closed, free what ended.
+/// Everything lives in this one struct, which is passed inout, so the compiler proves accesses exclusive and none is
+/// checked at run time. Who takes the turns is in `LoopSeat`.
 struct EventLoop<Handler: SocketHandler & ~Copyable>: ~Copyable {
     var table: SocketTable
     var handler: Handler
@@ -27,6 +27,9 @@ struct EventLoop<Handler: SocketHandler & ~Copyable>: ~Copyable {
     var handshakeSteps = 0
     private var hasMail = false
     private var hasWork = false
+    /// Until when the loop's thread sleeps.
+    private var sleepsNanoseconds: UInt64 = 0
+    private var hasEnded = false
     /// Set while no descriptor was left, not even in reserve: when to listen again.
     var listensAgainNanoseconds: UInt64?
     /// Set once the loop is being stopped: when it ends at the latest.
@@ -76,15 +79,18 @@ struct EventLoop<Handler: SocketHandler & ~Copyable>: ~Copyable {
         readBuffer.deallocate()
     }
 
-    /// Serves until it is stopped and every socket has ended.
-    mutating func run() {
-        while !isOver { turn() }
-        mailbox.finish()
-        for index in 0..<table.slotsUsed where table.slot(index).pointee.lifecycle.isConnected {
-            table.counters.closeTimeouts += 1
-            table.end(index, .disconnected)
+    /// The loop's thread is about to wait.
+    ///
+    /// - Returns: how long at most, -1 for without end; nil when the loop is stopped and every socket has ended.
+    mutating func nextWait() -> Int32? {
+        if isOver {
+            end()
+            return nil
         }
-        settle()
+        sleepsNanoseconds = nextNanoseconds
+        guard sleepsNanoseconds != .max else { return -1 }
+        let now = Self.clock()
+        return sleepsNanoseconds <= now ? 0 : Int32(clamping: (sleepsNanoseconds - now) / 1_000_000 + 1)
     }
 
     private var isOver: Bool {
@@ -92,16 +98,43 @@ struct EventLoop<Handler: SocketHandler & ~Copyable>: ~Copyable {
         return table.connections == 0 || table.nowNanoseconds >= stopsNanoseconds
     }
 
-    private mutating func turn() {
-        let count = table.epoll.wait(milliseconds: waitMilliseconds())
+    private mutating func end() {
+        mailbox.finish()
+        for index in 0..<table.slotsUsed where table.slot(index).pointee.lifecycle.isConnected {
+            table.counters.closeTimeouts += 1
+            table.end(index, .disconnected)
+        }
+        settle()
+        hasEnded = true
+    }
+
+    /// What the loop's thread does with what its wait brought.
+    mutating func turn(_ events: borrowing EpollEvents) {
         table.nowNanoseconds = Self.clock()
         handshakeSteps = 0
-        for position in 0..<count { serve(table.epoll.event(position)) }
-        if hasMail { takeMail() }
+        for position in 0..<events.count { serve(events[position]) }
+        if hasMail {
+            hasMail = false
+            mailbox.clearSignal()
+            takeMail()
+        }
         runTimers()
         sendPings()
         hasWork = handler.continueWork(sockets: &table)
         settle()
+    }
+
+    /// A turn for the commands alone, by another thread, while the loop's own sleeps.
+    ///
+    /// - Returns: whether they were taken; false: the loop has ended.
+    mutating func attend() -> Bool {
+        guard !hasEnded else { return false }
+        table.nowNanoseconds = Self.clock()
+        takeMail()
+        hasWork = handler.continueWork(sockets: &table)
+        settle()
+        if nextNanoseconds < sleepsNanoseconds || isOver { mailbox.wake() }
+        return true
     }
 
     private mutating func serve(_ event: Epoll.Event) {
@@ -170,14 +203,12 @@ struct EventLoop<Handler: SocketHandler & ~Copyable>: ~Copyable {
         shared.counters = table.counters
     }
 
-    private func waitMilliseconds() -> Int32 {
+    /// When there is something to do at the latest, though nothing comes; 0: at once.
+    private var nextNanoseconds: UInt64 {
         if hasWork || table.dirtyCount > 0 || !table.closings.isEmpty || !table.written.isEmpty { return 0 }
         var wake = table.wheel.nextTick.map { $0 << SocketTable.tickShift } ?? .max
         wake = min(wake, pacer.nextNanoseconds(slots: slotsToPing) ?? .max)
-        wake = min(wake, listensAgainNanoseconds ?? .max, stopsNanoseconds ?? .max)
-        guard wake != .max else { return -1 }
-        let now = Self.clock()
-        return wake <= now ? 0 : Int32(clamping: (wake - now) / 1_000_000 + 1)
+        return min(wake, listensAgainNanoseconds ?? .max, stopsNanoseconds ?? .max)
     }
 
     static func clock() -> UInt64 {
@@ -197,7 +228,6 @@ enum ReservedID {
 
 extension EventLoop where Handler: ~Copyable {
     private mutating func takeMail() {
-        hasMail = false
         let orders = mailbox.take(&commands)
         if !commands.isEmpty {
             handler.commandsArrived(commands, sockets: &table)

@@ -12,9 +12,13 @@ public struct LoopPort<Command: Sendable>: Sendable {
 
     /// Hands the loop a batch. Batches of one thread arrive in their order, each whole.
     ///
+    /// - Parameters:
+    ///   - batch: what to do.
+    ///   - here: if the loop sleeps, its turn for the batch is taken on this thread, before this returns. For a
+    ///     batch that is less work than the two context switches it takes to wake the loop (10 µs of CPU).
     /// - Returns: false when the backlog is full or the loop has ended: nothing of the batch was taken.
-    public func post(_ batch: [Command]) -> Bool {
-        mailbox.post(batch)
+    public func post(_ batch: [Command], here: Bool = false) -> Bool {
+        mailbox.post(batch, here: here)
     }
 }
 
@@ -34,6 +38,8 @@ final class LoopMailbox<Command: Sendable>: Sendable {
         var orders = Orders()
         var isClosed = false
         var refused: UInt64 = 0
+        /// Takes a turn in place of the loop's thread while that sleeps; says whether it did.
+        var attend: (@Sendable () -> Bool)?
     }
 
     /// An eventfd, readable while something waits. Owned: made in `init`, closed in `deinit`.
@@ -51,31 +57,39 @@ final class LoopMailbox<Command: Sendable>: Sendable {
         if descriptor >= 0 { close(descriptor) }
     }
 
-    func post(_ batch: [Command]) -> Bool {
+    func post(_ batch: [Command], here: Bool) -> Bool {
         guard !batch.isEmpty else { return true }
-        let wakes: Bool? = state.withLock { state in
+        let (isTaken, wakes, attend) = state.withLock { state -> (Bool, Bool, (@Sendable () -> Bool)?) in
             guard !state.isClosed, state.commands.count + batch.count <= backlogMax else {
                 state.refused += 1
-                return nil
+                return (false, false, nil)
             }
             let wasEmpty = state.commands.isEmpty
             state.commands.append(contentsOf: batch)
-            return wasEmpty
+            return (true, wasEmpty, here && wasEmpty ? state.attend : nil)
         }
-        if wakes == true { wake() }
-        return wakes != nil
+        // A loop that is in a turn may have taken its mail already: then it has to be told.
+        if wakes, attend?() != true { wake() }
+        return isTaken
     }
+
+    /// Called once, before anything is posted.
+    func mayAttend(_ attend: @escaping @Sendable () -> Bool) { state.withLock { $0.attend = attend } }
 
     func order(_ change: (inout Orders) -> Void) {
         state.withLock { change(&$0.orders) }
         wake()
     }
 
-    /// Takes all that waits, leaving `commands` (emptied by the caller) in its place.
-    func take(_ commands: inout [Command]) -> Orders {
+    /// The loop has noticed that something waits.
+    func clearSignal() {
         var count: UInt64 = 0
         _ = read(descriptor, &count, MemoryLayout<UInt64>.size)
-        return state.withLock { state in
+    }
+
+    /// Takes all that waits, leaving `commands` (emptied by the caller) in its place.
+    func take(_ commands: inout [Command]) -> Orders {
+        state.withLock { state in
             swap(&state.commands, &commands)
             let orders = state.orders
             state.orders = Orders()
@@ -88,13 +102,14 @@ final class LoopMailbox<Command: Sendable>: Sendable {
         state.withLock { state in
             state.isClosed = true
             state.commands = []
+            state.attend = nil
         }
     }
 
     /// Batches refused so far.
     var refused: UInt64 { state.withLock { $0.refused } }
 
-    private func wake() {
+    func wake() {
         var one: UInt64 = 1
         _ = write(descriptor, &one, MemoryLayout<UInt64>.size)
     }

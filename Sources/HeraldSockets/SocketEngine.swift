@@ -184,20 +184,22 @@ extension SocketEngine where Handler: ~Copyable {
         let (shared, budget, makeHandler) = (shared[birth.port.loop], budget, makeHandler)
         let thread = try LoopThread(name: "herald-loop-\(birth.port.loop)", group: group) {
             guard let epoll = birth.takeEpoll(), let listener = birth.takeListener() else { return }
-            var loop = EventLoop(
-                loop: birth.port.loop,
-                epoll: epoll,
-                listener: listener,
-                limits: limits,
-                deflate: deflate,
-                certificate: certificate,
-                proxies: proxies,
-                mailbox: birth.port.mailbox,
-                shared: shared,
-                budget: budget,
-                handler: makeHandler(birth.port)
+            let seat = LoopSeat(
+                EventLoop(
+                    loop: birth.port.loop,
+                    epoll: epoll,
+                    listener: listener,
+                    limits: limits,
+                    deflate: deflate,
+                    certificate: certificate,
+                    proxies: proxies,
+                    mailbox: birth.port.mailbox,
+                    shared: shared,
+                    budget: budget,
+                    handler: makeHandler(birth.port)
+                )
             )
-            loop.run()
+            seat.run(mailbox: birth.port.mailbox)
         }
         state.withLock { $0.threads.append(thread) }
     }

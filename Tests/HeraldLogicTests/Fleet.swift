@@ -3,7 +3,6 @@ import HeraldTesting
 import HeraldWire
 import Logging
 import ServiceLifecycle
-import Synchronization
 
 @testable import HeraldLogic
 
@@ -114,17 +113,6 @@ extension PushPipeline {
         let push = Push(id: try PushID(event), targets: targets, message: Message(event: event))
         return try await self.push(push).summary
     }
-}
-
-/// A value behind a lock, shared by reference.
-final class Mutexed<Value: Sendable>: Sendable {
-    private let mutex: Mutex<Value>
-
-    init(_ value: Value) { mutex = Mutex(value) }
-
-    var value: Value { mutex.withLock { $0 } }
-
-    func change(_ body: (inout sending Value) -> Void) { mutex.withLock { body(&$0) } }
 }
 
 extension Logger {

@@ -1,4 +1,5 @@
 import HeraldCore
+import HeraldTesting
 
 @testable import HeraldLogic
 
