@@ -42,7 +42,9 @@ struct BenchTests {
         var refused: Int
     }
 
-    private static let works = ["storm", "idle", "fan-out:20/s", "fan-out:16", "unicast:200/s", "unicast:32"]
+    private static let works = [
+        "storm", "idle", "fan-out:20/s", "fan-out:16", "unicast:200/s", "unicast:32", "batch:20/s", "batch:2",
+    ]
 
     private func check(_ result: Tool.Result, clients: Int, nodes: Int) throws {
         try #require(result.status == 0, "\(result.output)\n\(result.errors)")

@@ -45,6 +45,14 @@ struct BenchReadingTests {
         #expect(try HTTPAnswers.next(in: bytes, at: second.body.upperBound) == nil)
     }
 
+    @Test(arguments: [("", 0), (#""verdict":"routed""#, 1), (#"["verdict":"routed","verdict":"routed"]"#, 2)])
+    func `verdicts are counted`(text: String, count: Int) {
+        let body = Array("ab\(text)".utf8)[2...]
+        #expect(HTTPAnswers.routed(in: body) == count)
+        #expect(HTTPAnswers.routed(in: Array("xx\(text.dropLast())".utf8)[2...]) <= max(0, count))
+        #expect(HTTPAnswers.routed(in: Array(#"{"verdict":"offline"} "verdict":"route""#.utf8)[...]) == 0)
+    }
+
     @Test(arguments: [
         "SMTP 1\r\n\r\n", "HTTP/1.1 abc\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n",
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", "HTTP/1.1 200 OK\r\nnonsense\r\n\r\n",
@@ -80,6 +88,7 @@ struct BenchReadingTests {
     @Test func `works are written as they are read`() {
         for work in BenchWork.all { #expect(BenchWork(work.description) == work) }
         #expect(BenchWork("unicast:5000/s") == .messages(.unicast, .rate(5000)))
+        #expect(BenchWork("batch:8") == .messages(.batch, .inFlight(8)))
         for text in [
             "", "fan-out", "fan-out:", "fan-out:0", "fan-out:65", "fan-out:3/m", "room:3/s", "idle:3",
             "unicast:1:2",

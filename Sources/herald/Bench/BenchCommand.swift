@@ -16,6 +16,7 @@ struct BenchCommand: AsyncParsableCommand {
               fan-out:64       the same, with so many pushes under way at any time
               unicast:5000/s   pushes to one user each, drawn by chance
               unicast:64
+              batch:8          100 pushes in a request, each to one user with data of its own; 8 requests under way
 
             Without --running it starts a system of its own on free ports (`herald up`), and stops it again. CPU time \
             and memory are those of the system's processes on this machine; the load has processes of its own. A \

@@ -1,6 +1,6 @@
 import ArgumentParser
 
-/// What is measured, as it is written on the command line: `storm`, `idle`, `fan-out:3/s`, `unicast:64`.
+/// What is measured, as it is written on the command line: `storm`, `idle`, `fan-out:3/s`, `unicast:64`, `batch:8`.
 enum BenchWork: Hashable, Sendable, CustomStringConvertible {
     /// Everybody connects at once.
     case storm
@@ -14,13 +14,18 @@ enum BenchWork: Hashable, Sendable, CustomStringConvertible {
         case fanOut = "fan-out"
         /// One user, drawn anew each time.
         case unicast
+        /// 100 pushes in one request, each to one user with data of its own. The pace is that of the requests.
+        case batch
+
+        /// Pushes in one request.
+        var pushes: Int { self == .batch ? 100 : 1 }
     }
 
     /// When the next push is sent.
     enum Pace: Hashable, Sendable, CustomStringConvertible {
         /// So many a second, whether the earlier ones have arrived or not.
         case rate(Int)
-        /// As soon as fewer than so many are under way: sent, and not yet everywhere they go.
+        /// As soon as fewer than so many requests are under way: sent, and not yet everywhere they go.
         case inFlight(Int)
 
         var description: String {
@@ -33,7 +38,7 @@ enum BenchWork: Hashable, Sendable, CustomStringConvertible {
 
     static let all: [BenchWork] = [
         .storm, .idle, .messages(.fanOut, .rate(3)), .messages(.fanOut, .inFlight(64)),
-        .messages(.unicast, .rate(1000)), .messages(.unicast, .inFlight(64)),
+        .messages(.unicast, .rate(1000)), .messages(.unicast, .inFlight(64)), .messages(.batch, .inFlight(8)),
     ]
 
     static let paceMax = 1_000_000

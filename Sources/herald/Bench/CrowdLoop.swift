@@ -255,7 +255,7 @@ struct CrowdLoop: ~Copyable {
         let arrival =
             switch stamp.aim {
             case .fanOut: clients[index].room.receive(stamp.number)
-            case .unicast: clients[index].user.receive(stamp.number)
+            case .unicast, .batch: clients[index].user.receive(stamp.number)
             }
         switch arrival {
         case .inOrder: counts.arrived += 1

@@ -10,6 +10,7 @@ enum HTTPAnswers {
     struct Unreadable: Error {}
 
     private static let headEnd = Array("\r\n\r\n".utf8)
+    private static let routed = Array(#""verdict":"routed""#.utf8)
     private static let headBytesMax = 64 << 10
 
     /// - Returns: the answer that starts at an offset; nil while it is not all there.
@@ -37,6 +38,21 @@ enum HTTPAnswers {
         }
         let body = end + headEnd.count
         return body + length <= bytes.count ? Answer(status: status, body: body..<body + length) : nil
+    }
+
+    /// How many verdicts of an answer's body are `routed`.
+    static func routed(in body: ArraySlice<UInt8>) -> Int {
+        var count = 0
+        var place = body.startIndex
+        while place + routed.count <= body.endIndex {
+            if body[place] == routed[0], body[place..<place + routed.count].elementsEqual(routed) {
+                count += 1
+                place += routed.count
+            } else {
+                place += 1
+            }
+        }
+        return count
     }
 
     /// Where the blank line begins that ends a head; nil: it is not there yet.

@@ -26,11 +26,11 @@ struct PublisherLoop: ~Copyable {
         var rate: Double
         var inFlight: Int
         var start: UInt64
-        /// Pushes of this order.
+        /// Requests of this order.
         var sent = 0
         /// What the crowds had when it began, in messages.
         var arrivedBefore: UInt64
-        /// Pushes that count as arrived although they did not: the ones that were lost shall not hold up the rest.
+        /// Requests that count as arrived although they did not: the ones that were lost shall not hold up the rest.
         var writtenOff = 0.0
         var arrivedLast: UInt64 = 0
         var progress: UInt64
@@ -146,10 +146,11 @@ struct PublisherLoop: ~Copyable {
         return due > now ? min(due - now, Self.lookIdle) : Self.look
     }
 
+    /// Of one request.
     private func receivers(of aim: BenchWork.Aim) -> Int {
         switch aim {
         case .fanOut: plan.clients
-        case .unicast: 1
+        case .unicast, .batch: aim.pushes
         }
     }
 
@@ -157,14 +158,33 @@ struct PublisherLoop: ~Copyable {
 
     private mutating func send(_ aim: BenchWork.Aim, _ stamp: UInt64, on lane: Int) {
         var body: [UInt8] = []
-        body.reserveCapacity(plan.payloadBytes + 128)
+        body.reserveCapacity(aim.pushes * (plan.payloadBytes + 128))
+        if aim == .batch {
+            for _ in 0..<aim.pushes {
+                write(.unicast, stamp, to: &body)
+                body.append(UInt8(ascii: "\n"))
+            }
+        } else {
+            write(aim, stamp, to: &body)
+        }
+        board[.sent] += UInt64(aim.pushes)
+        let request = PublisherLane.Request(
+            path: aim == .batch ? "/v1/push/batch" : "/v1/push",
+            pushes: aim.pushes,
+            receivers: receivers(of: aim)
+        )
+        lanes[lane].add(request, body, apiKey: plan.apiKey)
+        flush(lane)
+    }
+
+    private mutating func write(_ aim: BenchWork.Aim, _ stamp: UInt64, to body: inout [UInt8]) {
         let number: UInt32
         switch aim {
         case .fanOut:
             roomCounter += 1
             number = roomCounter
             body += #"{"rooms":["\#(CrowdLoop.Plan.room(tag: plan.tag))"]"#.utf8
-        case .unicast:
+        case .unicast, .batch:
             random ^= random << 13
             random ^= random >> 7
             random ^= random << 17
@@ -176,9 +196,6 @@ struct PublisherLoop: ~Copyable {
         body += #","event":"bench","data":"#.utf8
         BenchStamp(aim: aim, number: number, nanoseconds: stamp).write(to: &body, bytes: plan.payloadBytes)
         body.append(UInt8(ascii: "}"))
-        board[.sent] += 1
-        lanes[lane].add(body, receivers: receivers(of: aim), apiKey: plan.apiKey)
-        flush(lane)
     }
 
     // MARK: Connections
@@ -206,7 +223,7 @@ struct PublisherLoop: ~Copyable {
     }
 
     private mutating func breakOff(_ index: Int) {
-        board[.unanswered] += UInt64(lanes[index].outstanding)
+        board[.unanswered] += UInt64(lanes[index].pushesAsked)
         lanes[index].close()
     }
 
@@ -225,27 +242,15 @@ struct PublisherLoop: ~Copyable {
 
     private mutating func read(_ index: Int) {
         guard lanes[index].descriptor >= 0 else { return }
-        let isOpen = lanes[index].read { answer, body, receivers in
-            guard answer.status == 200, Self.isRouted(body) else {
-                board[.refused] += 1
-                board[.refusalStatus] = UInt64(answer.status)
-                return
-            }
-            board[.routed] += 1
-            board[.expected] += UInt64(receivers)
+        let isOpen = lanes[index].read { answer, body, request in
+            let routed = answer.status == 200 ? min(HTTPAnswers.routed(in: body), request.pushes) : 0
+            board[.routed] += UInt64(routed)
+            board[.expected] += UInt64(routed * request.receivers / request.pushes)
+            guard routed < request.pushes else { return }
+            board[.refused] += UInt64(request.pushes - routed)
+            board[.refusalStatus] = UInt64(answer.status)
         }
         if !isOpen { breakOff(index) }
-    }
-
-    /// Whether the one verdict of an answer is `routed`.
-    private static func isRouted(_ body: ArraySlice<UInt8>) -> Bool {
-        let mark = #""verdict":"routed""#.utf8
-        var rest = body
-        while rest.count >= mark.count {
-            if rest.starts(with: mark) { return true }
-            rest = rest.dropFirst()
-        }
-        return false
     }
 }
 
@@ -256,8 +261,15 @@ struct PublisherLane {
     private var output: [UInt8] = []
     private var written = 0
     private var input: [UInt8] = []
-    /// How many clients each unanswered push is for, oldest first.
-    private var asked: [Int] = []
+    /// The unanswered requests, oldest first.
+    private var asked: [Request] = []
+
+    struct Request {
+        var path: String
+        var pushes: Int
+        /// How many clients they are for together.
+        var receivers: Int
+    }
 
     /// Requests on their way at once.
     static let depth = 8
@@ -265,6 +277,7 @@ struct PublisherLane {
     init(_ address: LoadAddress) { self.address = address }
 
     var outstanding: Int { asked.count }
+    var pushesAsked: Int { asked.reduce(0) { $0 + $1.pushes } }
     var hasRoom: Bool { asked.count < Self.depth }
 
     mutating func connect() -> Bool {
@@ -279,12 +292,12 @@ struct PublisherLane {
         self = PublisherLane(address)
     }
 
-    mutating func add(_ body: [UInt8], receivers: Int, apiKey: String) {
+    mutating func add(_ request: Request, _ body: [UInt8], apiKey: String) {
         let key = apiKey.isEmpty ? "" : "Authorization: Bearer \(apiKey)\r\n"
-        output += "POST /v1/push HTTP/1.1\r\nHost: \(address.host):\(address.port)\r\n\(key)".utf8
+        output += "POST \(request.path) HTTP/1.1\r\nHost: \(address.host):\(address.port)\r\n\(key)".utf8
         output += "Content-Type: application/json\r\nContent-Length: \(body.count)\r\n\r\n".utf8
         output += body
-        asked.append(receivers)
+        asked.append(request)
     }
 
     /// - Returns: false when the connection is broken.
@@ -304,7 +317,7 @@ struct PublisherLane {
     /// Reads all that came, and tells of each answer.
     ///
     /// - Returns: false when the connection is over.
-    mutating func read(_ each: (HTTPAnswers.Answer, ArraySlice<UInt8>, Int) -> Void) -> Bool {
+    mutating func read(_ each: (HTTPAnswers.Answer, ArraySlice<UInt8>, Request) -> Void) -> Bool {
         while true {
             let count = withUnsafeTemporaryAllocation(byteCount: 1 << 16, alignment: 16) { chunk in
                 let count = recv(descriptor, chunk.baseAddress, chunk.count, 0)
