@@ -73,12 +73,12 @@ extension Hub {
             )
             switch queue.walks.members[walk] {
             case .room(let room):
-                for position in range.reversed() {
+                for position in range {
                     visit(Int(rooms[room].members[position]), round, &sink)
                 }
                 budget -= range.count * cost
             case .everyone:
-                for slot in range.reversed() where seats[slot].socket != nil {
+                for slot in range where seats[slot].socket != nil {
                     visit(slot, round, &sink)
                     budget -= cost
                 }
