@@ -42,6 +42,21 @@ struct JSONReaderTests {
         }
     }
 
+    @Test func `each byte is judged alike wherever it stands in a string`() throws {
+        for filler in ["a", "é", "\u{7F}"] {
+            for place in 0..<20 {
+                for byte in UInt8(0)..<0x80 {
+                    var text = "\"" + String(repeating: filler, count: place)
+                    text.unicodeScalars.append(Unicode.Scalar(byte))
+                    text += String(repeating: filler, count: 20 - place) + "\""
+                    let isPlain = byte >= 0x20 && byte != UInt8(ascii: "\"") && byte != UInt8(ascii: "\\")
+                    let read = try? raw(text)
+                    #expect(read == (isPlain ? Array(text.utf8) : nil), "\(byte) at \(place)")
+                }
+            }
+        }
+    }
+
     @Test func `strings are decoded, and half a surrogate pair is refused`() throws {
         #expect(try string(#""a\"\\\/\b\f\n\r\t\u0041\u00e9\ud83d\ude00é""#) == "a\"\\/\u{8}\u{C}\n\r\tAé😀é")
         for bad in [#""\ud83d""#, #""\ude00""#, #""\ud83dx""#, #""\ud83d\u0041""#] {

@@ -6,12 +6,14 @@ import HeraldCore
 enum RouteText {
     /// - Returns: nil for what is no mapping.
     static func route(_ name: UserKey, _ text: [UInt8]) -> Route? {
-        let words = text.split(separator: UInt8(ascii: " "), omittingEmptySubsequences: false)
-        guard words.count == 3, let dot = words[0].lastIndex(of: UInt8(ascii: ".")),
-            let (node, incarnation) = incarnation(words[0][..<dot]),
-            let counter = number(words[0][(dot + 1)...]),
-            let epoch = number(words[1]),
-            let expires = number(words[2])
+        // No digit is a space, so the two ends of the middle word are the first and the last.
+        guard let first = text.firstIndex(of: UInt8(ascii: " ")),
+            let last = text.lastIndex(of: UInt8(ascii: " ")), first < last,
+            let dot = text[..<first].lastIndex(of: UInt8(ascii: ".")),
+            let (node, incarnation) = incarnation(text[..<dot]),
+            let counter = number(text[(dot + 1)..<first]),
+            let epoch = number(text[(first + 1)..<last]),
+            let expires = number(text[(last + 1)...])
         else { return nil }
         return Route(
             name: name,
