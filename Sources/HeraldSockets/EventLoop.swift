@@ -27,7 +27,7 @@ struct EventLoop<Handler: SocketHandler & ~Copyable>: ~Copyable {
     var handshakeSteps = 0
     private var hasMail = false
     private var hasWork = false
-    /// Until when the loop's thread sleeps.
+    /// Until when the loop's thread sleeps; 0: it does not.
     private var sleepsNanoseconds: UInt64 = 0
     private var hasEnded = false
     /// Set while no descriptor was left, not even in reserve: when to listen again.
@@ -126,9 +126,9 @@ struct EventLoop<Handler: SocketHandler & ~Copyable>: ~Copyable {
 
     /// A turn for the commands alone, by another thread, while the loop's own sleeps.
     ///
-    /// - Returns: whether they were taken; false: the loop has ended.
+    /// - Returns: whether they were taken; false: the loop is about to go on with its work, or has ended.
     mutating func attend() -> Bool {
-        guard !hasEnded else { return false }
+        guard !hasEnded, sleepsNanoseconds > 0 else { return false }
         table.nowNanoseconds = Self.clock()
         takeMail()
         hasWork = handler.continueWork(sockets: &table)

@@ -1,4 +1,5 @@
-/// What the engine calls: one value per loop, made and only ever used on that loop's thread.
+/// What the engine calls: one value per loop, used by one thread at a time: the loop's, or one that takes a turn in its
+/// place while it sleeps (`LoopPort.post`).
 ///
 /// The calls of one turn of the loop come in this order: requests, messages and closings as the kernel
 /// reports them, then commands, deadlines, and `continueWork` once. Everything sent meanwhile leaves at the
