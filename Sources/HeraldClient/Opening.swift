@@ -19,6 +19,8 @@ struct Opening: Sendable {
     func open(on eventLoop: any EventLoop) -> EventLoopFuture<OpenChannel> {
         let address = configuration.address
         let upgrade = eventLoop.makePromise(of: OpenChannel.self)
+        // A name may have several addresses, each of which gets a channel; this is the one that came about.
+        let connect = eventLoop.makePromise(of: (any Channel).self)
         ClientBootstrap(group: eventLoop)
             .channelOption(ChannelOptions.tcpOption(.tcp_nodelay), value: 1)
             .connectTimeout(TimeAmount(configuration.limits.connectTimeout))
@@ -33,13 +35,17 @@ struct Opening: Sendable {
                                 open.handler.value.begin()
                             // The refusal's own handler reads on and fails the promise.
                             case .success(nil): break
-                            case .failure(let error): upgrade.fail(error)
+                            // A channel that never connected fails here too, with what says less, and may do so
+                            // before the connect does.
+                            case .failure(let error):
+                                connect.futureResult.whenSuccess { if $0 === channel { upgrade.fail(error) } }
                             }
                         }
                 }
             }
             .connect(host: address.host, port: address.port)
-            .cascadeFailure(to: upgrade)
+            .cascade(to: connect)
+        connect.futureResult.cascadeFailure(to: upgrade)
         // The caller gave up before the upgrade was done.
         ready.futureResult.whenFailure { _ in
             upgrade.futureResult.whenSuccess { $0.channel.close(promise: nil) }
