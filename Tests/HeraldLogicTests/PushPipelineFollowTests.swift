@@ -99,21 +99,34 @@ struct PushPipelineFollowTests {
                 fleet.bus.cut(node)
                 let answers = Answers()
                 pipeline.submit(try push("a", to: .user("alice")), answers.caller)
-                try await eventually("looked up again") { pipeline.counters.done.retried == 1 }
+                try await eventually("a waits for its next look") { Self.waiting(pipeline) == 1 }
+                #expect(pipeline.counters.done.retried == 1)
                 // What comes later does not wait for it, and does not overtake it.
                 pipeline.submit(try push("b", to: .user("alice")), answers.caller)
-                try await eventually("looked up again") { pipeline.counters.done.retried >= 3 }
+                try await eventually("both wait for their next look") { Self.waiting(pipeline) == 2 }
+                #expect(pipeline.counters.done.retried >= 3)
                 fleet.bus.restore(node)
                 while answers.now.count < 2 {
                     await clock.waitUntilSleeping()
                     clock.advance(by: .milliseconds(25))
-                    await Task.yield()
+                    // The time stands still while somebody is looked up.
+                    try await eventually("looked up again") {
+                        Self.waiting(pipeline) + answers.now.count == 2
+                    }
                 }
                 #expect(answers.now == ["routed", "routed"])
             }
         }
         let sent = fleet.bus.published.joined().compactMap { try? Envelope(wire: $0.bytes) }
         #expect(sent.flatMap(\.deliveries).map(\.push.description) == ["a", "b"])
+    }
+
+    /// Pushes whose next look-up is still to come.
+    private static func waiting(_ pipeline: MemoryPipeline) -> Int {
+        let now = pipeline.now
+        return pipeline.follow.withLock { follow in
+            follow.pursuits.values.count { $0.nextTry.map { $0 > now } ?? false }
+        }
     }
 
     @Test func `a dead node holds nobody else up`() async throws {
