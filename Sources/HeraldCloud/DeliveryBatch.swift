@@ -224,7 +224,13 @@ final class DeliveryBatch: Sendable {
         )
         // What stands in an inbox gives way to nothing: it would be a gap there.
         let isKept = !delivery.positions.isEmpty
-        return .text(ServerFrame.push(push).encoded(), policy: isKept ? .wait : policy)
+        let parts = ServerFrame.push(push).encodedParts()
+        return .text(
+            parts.text,
+            enclosing: parts.payload,
+            at: parts.payloadPlace,
+            policy: isKept ? .wait : policy
+        )
     }
 
     private static func hashed(_ target: Target) -> HashedTarget {

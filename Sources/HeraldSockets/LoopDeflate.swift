@@ -93,10 +93,10 @@ struct LoopDeflate: ~Copyable {
 
     private mutating func finish(_ plain: FrameBytes, windowBits: Int) -> FrameBytes {
         defer { deflated.trim() }
-        guard deflated.count > 0 else { return FrameBytes(capacity: 0, windowBits: windowBits) }
+        guard deflated.count > 0 else { return .make(count: 0, windowBits: windowBits) }
         let header = FrameHeader.outboundBytes(payloadBytes: deflated.count)
-        let bytes = FrameBytes(
-            capacity: header + deflated.count,
+        let bytes = FrameBytes.make(
+            count: header + deflated.count,
             windowBits: windowBits,
             policy: plain.policy
         )

@@ -11,12 +11,18 @@ final class LoopShared: Sendable {
 }
 
 /// What all loops' send queues hold together. Each loop adds its difference once per turn.
+///
+/// The budget is of resident memory, and frames are not all of that: they wait among buffers that come and go, whose
+/// gaps are never quite filled. With 1,000 queues full of messages of 1.5, 8 and 30 KB the node had grown by 7, 14 and
+/// 16 % more than the frames; so they get seven eighths.
 final class NodeBudget: Sendable {
     private let held = Atomic<Int>(0)
+    /// Of frames.
     let bytesMax: Int
 
+    /// `bytesMax`: of memory.
     init(bytesMax: Int) {
-        self.bytesMax = bytesMax
+        self.bytesMax = bytesMax - bytesMax / 8
     }
 
     /// Whether half of it is used, so that what may be left out is.

@@ -39,7 +39,7 @@ public struct OutboundBundle: Sendable {
             joined = self.frames[0]
             return
         }
-        let bytes = FrameBytes(capacity: count)
+        let bytes = FrameBytes.make(count: count)
         var offset = 0
         for frame in frames {
             (bytes.base + offset).copyMemory(from: frame.bytes.base, byteCount: frame.byteCount)

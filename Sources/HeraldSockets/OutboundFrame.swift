@@ -3,7 +3,9 @@
 ///
 /// Copying it costs a reference count. The bytes never change after they were made, so any thread may
 /// make one and any loop send it.
-public struct OutboundFrame: Sendable {
+//
+// Safe because `FrameBytes` is: nothing in it changes but its chain, and that atomically.
+public struct OutboundFrame: @unchecked Sendable {
     let bytes: FrameBytes
 
     /// A text message. That the bytes are UTF-8 is the caller's promise.
@@ -14,6 +16,32 @@ public struct OutboundFrame: Sendable {
         policy: FramePolicy = .wait
     ) -> OutboundFrame {
         encoded(.text, payload, policy)
+    }
+
+    /// A text message with another text inside it; neither is copied but into its place.
+    ///
+    /// - Parameters:
+    ///   - text: what stands around the other. That the whole is UTF-8 is the caller's promise.
+    ///   - inner: the other; may be empty.
+    ///   - place: before which byte of `text` it belongs, at most its count.
+    ///   - policy: as above.
+    /// - Returns: the frame.
+    public static func text(
+        _ text: [UInt8],
+        enclosing inner: [UInt8],
+        at place: Int,
+        policy: FramePolicy = .wait
+    ) -> OutboundFrame {
+        let count = text.count + inner.count
+        let header = FrameHeader.outboundBytes(payloadBytes: count)
+        let bytes = FrameBytes.make(count: header + count, policy: policy)
+        FrameHeader.write(opcode: .text, payloadBytes: count, to: bytes.base)
+        let target = UnsafeMutableRawBufferPointer(start: bytes.base + header, count: count)
+        let end = place + inner.count
+        UnsafeMutableRawBufferPointer(rebasing: target[..<place]).copyBytes(from: text[..<place])
+        UnsafeMutableRawBufferPointer(rebasing: target[place..<end]).copyBytes(from: inner)
+        UnsafeMutableRawBufferPointer(rebasing: target[end...]).copyBytes(from: text[place...])
+        return OutboundFrame(bytes: bytes)
     }
 
     /// A text message.
@@ -40,7 +68,7 @@ public struct OutboundFrame: Sendable {
         _ write: (inout MutableRawSpan) throws(E) -> Void
     ) throws(E) -> OutboundFrame {
         let header = FrameHeader.outboundBytes(payloadBytes: payloadBytes)
-        let bytes = FrameBytes(capacity: header + payloadBytes)
+        let bytes = FrameBytes.make(count: header + payloadBytes)
         FrameHeader.write(
             opcode: kind == .text ? .text : .binary,
             payloadBytes: payloadBytes,
@@ -69,7 +97,7 @@ extension OutboundFrame {
     ) -> OutboundFrame {
         let count = payload.count
         let header = FrameHeader.outboundBytes(payloadBytes: count)
-        let bytes = FrameBytes(capacity: header + count, policy: policy)
+        let bytes = FrameBytes.make(count: header + count, policy: policy)
         FrameHeader.write(opcode: opcode, payloadBytes: count, to: bytes.base)
         let target = UnsafeMutableRawBufferPointer(start: bytes.base + header, count: count)
         target.copyBytes(from: copy payload)
@@ -95,7 +123,7 @@ extension OutboundFrame {
 
     /// Bytes that go out as they are: the answer to a request.
     static func raw(_ content: some Collection<UInt8>) -> OutboundFrame {
-        let bytes = FrameBytes(capacity: content.count)
+        let bytes = FrameBytes.make(count: content.count)
         UnsafeMutableRawBufferPointer(start: bytes.base, count: bytes.count).copyBytes(from: content)
         return OutboundFrame(bytes: bytes)
     }

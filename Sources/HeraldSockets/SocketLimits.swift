@@ -30,7 +30,7 @@ public struct SocketLimits: Sendable {
     /// Bytes waiting to be sent on all loops together; beyond: each loop closes its largest queues (with
     /// `overflowCode`), its share of what is too much. Measured after a turn's writes, so a fan-out in
     /// flight does not count, only what the kernel would not take. Frames shared by many sockets count once
-    /// for each.
+    /// for each. It is a bound of resident memory: an eighth of it is left to what the allocator loses.
     public var nodeQueueBytesMax = 256 * 1024 * 1024
     /// Wire bytes of unsent pongs at one socket; pings beyond go unanswered until it reads (RFC 6455
     /// 5.5.3 asks for the most recent only).

@@ -165,7 +165,8 @@ extension SocketTable {
         setTimer(index, .handler, after: duration)
     }
 
-    /// Memory that waits to be sent to the socket: wire bytes, and 64 more for each frame. 0 when it is gone.
+    /// Memory that waits to be sent to the socket: the bytes of each frame that is not wholly sent, and 64 more. 0 when
+    /// it is gone.
     public func queuedBytes(_ id: SocketID) -> Int {
         openSlot(id).map { slot($0).pointee.queue.heldBytes } ?? 0
     }

@@ -16,6 +16,26 @@ public enum ServerFrame: Sendable, Equatable {
 
     /// Writes the frame, as a node sends it.
     public func encoded() -> [UInt8] {
+        let parts = encodedParts()
+        var bytes = parts.text
+        bytes.insert(contentsOf: parts.payload, at: parts.payloadPlace)
+        return bytes
+    }
+
+    /// A frame whose payload still is where it was, so that it is copied only once, into its place.
+    public struct Parts: Sendable, Equatable {
+        /// All but the payload.
+        public var text: [UInt8]
+        /// JSON as the push brought it; empty when the frame has none.
+        public var payload: [UInt8] = []
+        /// Where in the text the payload belongs: before the byte of this index.
+        public var payloadPlace = 0
+    }
+
+    /// Writes the frame without its payload, which most of a large one is.
+    public func encodedParts() -> Parts {
+        var payload: [UInt8] = []
+        var payloadPlace = 0
         var writer = JSONWriter()
         writer.object { writer in
             switch self {
@@ -35,7 +55,14 @@ public enum ServerFrame: Sendable, Equatable {
                     writer.member("offset", position.offset)
                 }
             case .push(let push):
-                writer.object("push") { push.write(to: &$0) }
+                writer.object("push") { writer in
+                    push.write(to: &writer)
+                    guard case .json(let bytes) = push.message.payload else { return }
+                    writer.name("data")
+                    writer.raw([])
+                    payload = bytes
+                    payloadPlace = writer.bytes.count
+                }
             case .ok(let id):
                 if let id { writer.member("id", id) }
                 writer.object("ok") { _ in }
@@ -50,7 +77,7 @@ public enum ServerFrame: Sendable, Equatable {
                 writer.object("pong") { _ in }
             }
         }
-        return writer.bytes
+        return Parts(text: writer.bytes, payload: payload, payloadPlace: payloadPlace)
     }
 }
 
@@ -79,6 +106,7 @@ public struct PushFrame: Sendable, Equatable {
         self.position = position
     }
 
+    /// Writes the members, but for a payload that is JSON, which comes last.
     fileprivate func write(to writer: inout JSONWriter) {
         writer.member("id", id.description)
         if let event = message.event { writer.member("event", event) }
@@ -89,12 +117,8 @@ public struct PushFrame: Sendable, Equatable {
             writer.member("epoch", String(position.epoch))
             writer.member("offset", position.offset)
         }
-        switch message.payload {
-        case .json(let bytes):
-            writer.name("data")
-            writer.raw(bytes)
-        case .binary(let bytes): writer.member("data_base64", Base64.encode(bytes))
-        case nil: break
+        if case .binary(let bytes) = message.payload {
+            writer.member("data_base64", Base64.encode(bytes))
         }
     }
 }

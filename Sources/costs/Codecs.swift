@@ -25,7 +25,9 @@ enum Codecs {
         var used = 0
         for _ in 0..<count {
             let push = PushFrame(id: delivery.push, message: delivery.message, room: room)
-            used &+= OutboundFrame.text(ServerFrame.push(push).encoded()).byteCount
+            let parts = ServerFrame.push(push).encodedParts()
+            used &+=
+                OutboundFrame.text(parts.text, enclosing: parts.payload, at: parts.payloadPlace).byteCount
         }
         keep(used)
     }

@@ -35,6 +35,7 @@ final class DeafClient {
         while true {
             let text = String(decoding: bytes, as: UTF8.self)
             if let end = text.firstRange(of: "\r\n\r\n") {
+                guard text.hasPrefix("HTTP/1.1 101 ") else { throw Failure(description: "refused: \(text)") }
                 bytes.removeFirst(text[..<end.upperBound].utf8.count)
                 break
             }
@@ -52,6 +53,16 @@ final class DeafClient {
             if case .push(let push) = try frame() { events.append(push.message.event ?? "") }
         }
         return events
+    }
+
+    /// Reads what has arrived by now and forgets it, in the midst of a frame perhaps.
+    func skipArrived() throws {
+        var buffer = [UInt8](repeating: 0, count: 65_536)
+        while true {
+            let count = recv(descriptor, &buffer, buffer.count, Int32(MSG_DONTWAIT))
+            guard count != 0 else { throw Failure(description: "the node has closed") }
+            guard count > 0 else { return }
+        }
     }
 
     private func frame() throws -> ServerFrame? {

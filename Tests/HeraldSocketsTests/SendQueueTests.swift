@@ -88,6 +88,22 @@ import Testing
         #expect(held == 10 * (1 + SendQueue.frameOverheadBytes))
     }
 
+    @Test func `a frame is held whole until it is wholly sent`() {
+        var queue = SendQueue()
+        queue.append(frame([UInt8](repeating: 1, count: 1000)))
+        queue.append(frame([2]))
+        let whole = 1001 + 2 * SendQueue.frameOverheadBytes
+        queue.consume(999)
+        let (begun, unsent) = (queue.heldBytes, queue.byteCount)
+        #expect(begun == whole && unsent == 2)
+        queue.removeUnstarted()
+        let kept = queue.heldBytes
+        #expect(kept == 1000 + SendQueue.frameOverheadBytes)
+        queue.consume(1)
+        let left = queue.heldBytes
+        #expect(left == 0)
+    }
+
     @Test func `frames are let go as they are sent, and with the queue`() {
         weak var first: FrameBytes?
         weak var second: FrameBytes?
@@ -129,6 +145,20 @@ import Testing
         }
         #expect(bytes(frame) == [0x81, 3, 0x61, 0x62, 0x63])
         #expect(frame.byteCount == 5)
+    }
+
+    @Test(arguments: [(0, "[]<>"), (1, "<[]>"), (2, "<>[]")])
+    func `a text goes into another where it belongs`(place: Int, whole: String) {
+        let policy = FramePolicy(collapse: CollapseID("a"))
+        let frame = OutboundFrame.text(
+            Array("<>".utf8),
+            enclosing: Array("[]".utf8),
+            at: place,
+            policy: policy
+        )
+        #expect(bytes(frame) == [0x81, 4] + whole.utf8)
+        #expect(frame.policy == policy)
+        #expect(bytes(.text(Array("<>".utf8), enclosing: [], at: place)) == [0x81, 2, 0x3C, 0x3E])
     }
 
     @Test func `a close reason is cut between characters and never too long`() {

@@ -87,6 +87,16 @@ import Testing
         }
     }
 
+    @Test func `frames get seven eighths of the node's budget, each loop frees its share`() {
+        let budget = NodeBudget(bytesMax: 800)
+        #expect(budget.add(350, own: 350) == 0 && !budget.isHalfUsed)
+        #expect(budget.add(350, own: 350) == 0 && budget.isHalfUsed)
+        // 100 too many, of which the one has a quarter.
+        #expect(budget.add(100, own: 200) == 25)
+        #expect(budget.add(0, own: 600) == 75)
+        #expect(budget.add(-100, own: 100) == 0)
+    }
+
     @Test func `a paused socket is not read until it is resumed`() async throws {
         try await Harness.run { harness in
             let client = try TestClient.open(harness.port)

@@ -86,6 +86,18 @@ struct FrameTests {
         for frame in frames { #expect(try ServerFrame.decode(frame.encoded()) == frame) }
     }
 
+    @Test func `a push in parts leaves the payload where it was`() throws {
+        let data = Array(#"{"n":1}"#.utf8)
+        let push = PushFrame(id: try PushID("p1"), message: Message(event: "e", payload: .json(data)))
+        let parts = ServerFrame.push(push).encodedParts()
+        #expect(String(decoding: parts.text, as: UTF8.self) == #"{"push":{"id":"p1","event":"e","data":}}"#)
+        #expect(parts.payload == data)
+        #expect(parts.text[..<parts.payloadPlace].last == UInt8(ascii: ":"))
+        let none = ServerFrame.push(PushFrame(id: push.id, message: Message())).encodedParts()
+        #expect(none.payload.isEmpty && none.payloadPlace == 0)
+        #expect(String(decoding: none.text, as: UTF8.self) == #"{"push":{"id":"p1"}}"#)
+    }
+
     @Test func `a client passes over what a newer node adds`() throws {
         #expect(try ServerFrame.decode(Array(#"{"news":{}}"#.utf8)) == nil)
         #expect(try ServerFrame.decode(Array(#"{"ok":{"x":1},"y":[2],"id":9}"#.utf8)) == .ok(id: 9))
