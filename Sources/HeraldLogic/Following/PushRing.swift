@@ -32,6 +32,8 @@ struct PushRing: Sendable {
     /// Beside each slot a digest of its push's id. A record is looked for by its id only when somebody asks for its
     /// story, so going through 65,536 digests then (20 µs) is cheaper than keeping a table with each push.
     private var digests: [UInt32] = []
+    /// Beside each slot what its record weighs: a record is large, and is not copied to be looked at.
+    private var weights: [Weight] = []
     /// Where in `slots` the oldest is.
     private var head = 0
     private(set) var count = 0
@@ -43,6 +45,13 @@ struct PushRing: Sendable {
 
     private let countMax: Int
     private let bytesMax: Int
+
+    private struct Weight {
+        var accepted = Duration.zero
+        var payloadBytes = 0
+        /// Without the payload; 0: a gap.
+        var recordBytes = 0
+    }
 
     init(first: UInt64, countMax: Int, bytesMax: Int) {
         firstNumber = first
@@ -57,10 +66,12 @@ struct PushRing: Sendable {
     func contains(_ number: UInt64) -> Bool { number &- firstNumber < UInt64(count) }
 
     /// Whether there is a record of this number, and no gap.
-    func holds(_ number: UInt64) -> Bool { contains(number) && slots[slot(number)] != nil }
+    func holds(_ number: UInt64) -> Bool { contains(number) && weights[slot(number)].recordBytes > 0 }
 
     subscript(number: UInt64) -> PushRecord? {
-        get { contains(number) ? slots[slot(number)] : nil }
+        _read {
+            if contains(number) { yield slots[slot(number)] } else { yield nil }
+        }
         _modify {
             precondition(contains(number), "a record is changed only while it is kept")
             yield &slots[slot(number)]
@@ -72,9 +83,18 @@ struct PushRing: Sendable {
         if count == slots.count { grow() }
         let slot = (head + count) % slots.count
         slots[slot] = record
-        digests[slot] = record.map { Self.digest(of: $0.push.id) } ?? 0
+        var weight = Weight()
+        if let record {
+            weight.accepted = record.accepted
+            weight.payloadBytes = record.push.message.payload?.bytes.count ?? 0
+            weight.recordBytes = record.bytes
+            digests[slot] = Self.digest(of: record.push.id)
+        } else {
+            digests[slot] = 0
+        }
+        weights[slot] = weight
         count += 1
-        if let record { bytes += record.bytes + (record.push.message.payload?.bytes.count ?? 0) }
+        bytes += weight.recordBytes + weight.payloadBytes
         while count > countMax || (bytes > bytesMax && count > 1) { removeFirst() }
     }
 
@@ -83,12 +103,11 @@ struct PushRing: Sendable {
         payloadsFrom = max(payloadsFrom, firstNumber)
         while payloadsFrom < nextNumber {
             let slot = slot(payloadsFrom)
-            if let record = slots[slot] {
-                guard record.accepted < moment else { return }
-                if let payload = record.push.message.payload {
-                    bytes -= payload.bytes.count
-                    slots[slot]?.push.message.payload = nil
-                }
+            if weights[slot].recordBytes > 0 {
+                guard weights[slot].accepted < moment else { return }
+                bytes -= weights[slot].payloadBytes
+                weights[slot].payloadBytes = 0
+                slots[slot]?.push.message.payload = nil
             }
             payloadsFrom += 1
         }
@@ -120,10 +139,8 @@ struct PushRing: Sendable {
     }
 
     private mutating func removeFirst() {
-        if let record = slots[head] {
-            bytes -= record.bytes + (record.push.message.payload?.bytes.count ?? 0)
-            evicted.append(firstNumber)
-        }
+        bytes -= weights[head].recordBytes + weights[head].payloadBytes
+        if weights[head].recordBytes > 0 { evicted.append(firstNumber) }
         slots[head] = nil
         head = (head + 1) % slots.count
         firstNumber += 1
@@ -141,7 +158,12 @@ struct PushRing: Sendable {
         largerDigests.reserveCapacity(larger.count)
         for index in 0..<count { largerDigests.append(digests[(head + index) % slots.count]) }
         largerDigests += Array(repeating: 0, count: larger.count - count)
+        var largerWeights: [Weight] = []
+        largerWeights.reserveCapacity(larger.count)
+        for index in 0..<count { largerWeights.append(weights[(head + index) % slots.count]) }
+        largerWeights += Array(repeating: Weight(), count: larger.count - count)
         digests = largerDigests
+        weights = largerWeights
         slots = larger
         head = 0
     }

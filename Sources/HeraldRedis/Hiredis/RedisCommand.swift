@@ -41,7 +41,7 @@ public struct RedisCommand: Sendable {
                 switch argument {
                 case .text(let text): packer.bulk(text)
                 case .bytes(let bytes): packer.bulk(bytes)
-                case .integer(let number): packer.bulk(String(number))
+                case .integer(let number): packer.bulk(number)
                 }
             }
             count = packer.count
@@ -76,7 +76,7 @@ private struct Packer {
 
     mutating func header(_ kind: Unicode.Scalar, _ number: Int) {
         append(UInt8(ascii: kind))
-        append(decimal: number)
+        append(decimal: UInt64(number.magnitude))
         lineEnd()
     }
 
@@ -89,6 +89,20 @@ private struct Packer {
         bytes.withUnsafeBytes { bulk($0) }
     }
 
+    mutating func bulk(_ number: Int64) {
+        let magnitude = number.magnitude
+        var digits = 1
+        var rest = magnitude / 10
+        while rest > 0 {
+            digits += 1
+            rest /= 10
+        }
+        header("$", digits + (number < 0 ? 1 : 0))
+        if number < 0 { append(UInt8(ascii: "-")) }
+        append(decimal: magnitude)
+        lineEnd()
+    }
+
     private mutating func bulk(_ bytes: UnsafeRawBufferPointer) {
         header("$", bytes.count)
         UnsafeMutableRawBufferPointer(rebasing: buffer[count...]).copyMemory(from: bytes)
@@ -96,7 +110,7 @@ private struct Packer {
         lineEnd()
     }
 
-    private mutating func append(decimal number: Int) {
+    private mutating func append(decimal number: UInt64) {
         if number >= 10 { append(decimal: number / 10) }
         append(UInt8(ascii: "0") + UInt8(number % 10))
     }
