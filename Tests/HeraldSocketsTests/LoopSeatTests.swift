@@ -18,13 +18,13 @@ import Testing
 
     @Test func `a loop that is in a turn is not waited for, and takes what was posted itself`() async throws {
         try await SeatHarness.run { harness in
-            let (entered, goesOn) = (Mutexed(false), DispatchSemaphore(value: 0))
-            #expect(harness.port.post([.block(entered, goesOn)]))
+            let (entered, door) = (Mutexed(false), Pipe())
+            #expect(harness.port.post([.block(entered, door)]))
             try await eventually("the loop is in a turn") { entered.value }
             let me = ThreadID.current
             #expect(harness.port.post([.tell(1)], here: true))
             #expect(harness.log.value.isEmpty)
-            goesOn.signal()
+            try door.fileHandleForWriting.close()
             try await eventually("it was taken") { harness.log.value.map(\.number) == [1] }
             #expect(harness.log.value[0].thread != me)
         }
@@ -104,8 +104,8 @@ private struct SeatHandler: SocketHandler {
         case work(Int)
         /// Of the socket that was opened last.
         case deadline(Duration)
-        /// Says that it is in a turn, and waits there.
-        case block(Mutexed<Bool>, DispatchSemaphore)
+        /// Says that it is in a turn, and stays there until the other end of the pipe is closed.
+        case block(Mutexed<Bool>, Pipe)
     }
 
     let log: Mutexed<[(number: Int, thread: ThreadID)]>
@@ -144,9 +144,9 @@ private struct SeatHandler: SocketHandler {
             case .deadline(let duration):
                 note(0)
                 if let socket { sockets.setDeadline(socket, after: duration) }
-            case .block(let entered, let semaphore):
+            case .block(let entered, let door):
                 entered.change { $0 = true }
-                semaphore.wait()
+                _ = try? door.fileHandleForReading.readToEnd()
             }
         }
     }
