@@ -122,7 +122,7 @@ struct RedisBusDirectTests {
                 options: quickOptions(),
                 on: nextLoop()
             )
-            await redis.stop()
+            redis.stop()
             let alice = try UserID("alice")
             await #expect(throws: BusError.self) { try await bus.publish(envelope, to: .user(alice)) }
             // By now the link knows, and sends nothing.
