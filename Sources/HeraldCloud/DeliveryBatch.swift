@@ -224,13 +224,7 @@ final class DeliveryBatch: Sendable {
         )
         // What stands in an inbox gives way to nothing: it would be a gap there.
         let isKept = !delivery.positions.isEmpty
-        let parts = ServerFrame.push(push).encodedParts()
-        return .text(
-            parts.text,
-            enclosing: parts.payload,
-            at: parts.payloadPlace,
-            policy: isKept ? .wait : policy
-        )
+        return .push(push, policy: isKept ? .wait : policy)
     }
 
     private static func hashed(_ target: Target) -> HashedTarget {

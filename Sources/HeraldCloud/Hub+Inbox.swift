@@ -92,7 +92,7 @@ extension Hub {
         case .show(let message, let endsPage):
             counts.inboxShown += 1
             let push = PushFrame(id: message.push, message: message.message, position: message.position)
-            let frame = OutboundFrame.text(ServerFrame.push(push).encoded())
+            let frame = OutboundFrame.push(push)
             let outcome = sink.send(frame, to: socket, isFollowed: endsPage)
             if endsPage, case .queued = outcome { awaited.sent(nil, to: slot) }
         case .pass(let kept): pass(kept, slot, socket, &sink)

@@ -6,8 +6,8 @@ import Synchronization
 /// One loop's sessions: turns what the engine reports into events of `Session`, performs its actions, and
 /// runs the hub's fan-out in slices.
 ///
-/// Everything here belongs to whoever takes the loop's turn. What leaves it goes out once a turn: one batch of events to the
-/// keeper, one set of gauges.
+/// Everything here belongs to whoever takes the loop's turn. What leaves it goes out once a turn: one batch of events
+/// to the keeper, one set of gauges.
 struct SessionHandler: ~Copyable, SocketHandler {
     typealias Command = SessionCommand
 

@@ -1,8 +1,9 @@
 /// A bus that is one with the route table: it finds a target and publishes to its nodes in one step.
 ///
-/// For a push that comes alone: so its caller is a function and not a task, which would cost such a push 10 µs
-/// to be put to sleep and woken with cold caches. It saves the second of two round trips, and nothing can move between the look-up and
-/// the publish. Many pushes at once are cheaper with one look-up and one message for each node.
+/// For a push that comes alone. It saves the second of two round trips, and nothing can move between the look-up and
+/// the publish. Many pushes at once are cheaper with one look-up and one message for each node. Its caller is a function
+/// and not a task: to put tasks to sleep and wake them was a quarter of the instructions of such a push's way through
+/// the pipeline (13,500 of 57,500).
 public protocol DirectBus: Sendable {
     /// Publishes an envelope to every node that holds the target.
     ///

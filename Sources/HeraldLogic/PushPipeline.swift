@@ -13,8 +13,10 @@ import Synchronization
 /// Turns are looked up one after the other and sent one after the other, and the sending of one overlaps with the
 /// look-up of the next. A turn is sent only when the one before it is through: so pushes reach a session in the
 /// order in which they were accepted. A push that comes alone while nothing is being sent goes out in the very step
-/// that looks it up, where table and bus can do that (`DirectBus`). Two lanes of turns would be faster only where Redis's answer takes longer
-/// than the work of a turn, and would have to give up that order.
+/// that looks it up, where table and bus can do that (`PushPipeline+Direct.swift`). Two lanes of turns would be faster
+/// only where Redis's answer takes longer than the work of a turn, and would have to give up that order. So would be
+/// cheaper, and slower, turns that wait for company: with 300 µs between them 5,000 pushes a second cost 120 µs of CPU
+/// each in all processes and not 165, and take 0.9 ms and not 0.24.
 ///
 /// Who waits for its turn, and what a push is told that gets no verdicts, is decided in `PushQueue`; which nodes get
 /// what, in `FanOut`; what became of it, and whom it has to follow, in `PushFollow`.
