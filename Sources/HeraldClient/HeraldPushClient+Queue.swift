@@ -64,17 +64,7 @@ extension QueuedPush {
 
     /// Fields that are not known are passed over.
     init(answer body: [UInt8]) throws(WireError) {
-        let result: Result<QueuedPush, WireError> = body.withUnsafeBytes { bytes in
-            do throws(WireError) {
-                return .success(
-                    try JSONReader.read(bytes, depthMax: Limits.standard.jsonDepthMax) {
-                        reader throws(WireError) in
-                        try Self.read(&reader)
-                    }
-                )
-            } catch { return .failure(error) }
-        }
-        self = try result.get()
+        self = try JSONReader.answer(body) { reader throws(WireError) in try Self.read(&reader) }
     }
 
     private static func read(_ reader: inout JSONReader) throws(WireError) -> QueuedPush {

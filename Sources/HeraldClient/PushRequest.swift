@@ -90,17 +90,7 @@ extension PushAnswer {
     /// Reads logic's answer. Fields that are not known are passed over; a verdict that is not known is an error,
     /// because what became of the push would be hidden.
     init(answer body: [UInt8]) throws(WireError) {
-        let result: Result<PushAnswer, WireError> = body.withUnsafeBytes { bytes in
-            do throws(WireError) {
-                return .success(
-                    try JSONReader.read(bytes, depthMax: Limits.standard.jsonDepthMax) {
-                        reader throws(WireError) in
-                        try Self.read(&reader)
-                    }
-                )
-            } catch { return .failure(error) }
-        }
-        self = try result.get()
+        self = try JSONReader.answer(body) { reader throws(WireError) in try Self.read(&reader) }
     }
 
     private static func read(_ reader: inout JSONReader) throws(WireError) -> PushAnswer {
