@@ -57,7 +57,7 @@ struct RoomWalk {
 
     /// Those that are on, oldest first.
     var messages: [Message] = []
-    /// The members from 0 to below it are next, the last of them first.
+    /// The members from 0 to below it are next, those at its end first.
     private(set) var cursor = 0
     private var lap = 0
     private var bundles: [OutboundBundle] = []
@@ -96,7 +96,7 @@ struct RoomWalk {
         return messages.removeFirst()
     }
 
-    /// The next members to visit, from the last of them to the first; all of them get the same messages.
+    /// The next members to visit, in any order before the next step; all of them get the same messages.
     ///
     /// - Returns: nil when no message is on; otherwise one at least.
     mutating func step(atMost limit: Int) -> Range<Int>? {

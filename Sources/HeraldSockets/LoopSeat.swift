@@ -5,8 +5,8 @@ import Synchronization
 ///     asleep ──kernel, mail, deadline──▶ turn ──▶ asleep     the loop's thread
 ///     asleep ──post(here:)──▶ attended ──▶ asleep            the thread that posts
 ///
-/// Waking a thread costs two context switches, a write and two more system calls: 10 µs of the 50 that a cloud node
-/// spends on a push that comes alone. So the thread that heard the push writes it to the socket itself, if nobody is
+/// Waking a thread costs two context switches, a write and two more system calls: 8 µs of the 51 that a cloud node
+/// spent on a push that comes alone. So the thread that heard the push writes it to the socket itself, if nobody is
 /// in the loop. The lock is held for a turn and let go for the wait; it is never waited for by who posts. After a
 /// turn that it did not take, the loop's thread sleeps on, unless there is something to do before its time.
 final class LoopSeat<Handler: SocketHandler & ~Copyable>: Sendable {
