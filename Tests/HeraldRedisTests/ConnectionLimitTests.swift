@@ -55,12 +55,12 @@ struct ConnectionLimitTests {
     ) async throws {
         try await withTable(kind, .limited(to: 2, whenFull)) { under async throws in
             let table = under.table
-            let dead = try await table.register(profile("cloud-1"), lease: .milliseconds(1200))
+            let dead = try await table.register(profile("cloud-1"), lease: .seconds(5))
             let live = try await table.register(profile("cloud-2"), lease: .seconds(60))
             // The living one is the older: it stays, and the ghost goes.
             let (phone, _) = try await table.bindOne(bind("alice/phone", live, 1, age: .seconds(50)))
             _ = try await table.bindOne(bind("alice/pad", dead, 1))
-            try await under.pass(.milliseconds(1200))
+            try await under.pass(.seconds(5))
             let outcome = try await table.bind([bind("alice/tv", live, 2)], for: .seconds(60))[0]
             guard case .bound(let tv, nil, let evicted) = outcome else {
                 Issue.record("\(outcome)")
@@ -72,13 +72,13 @@ struct ConnectionLimitTests {
     }
 
     @Test func `evictions and ghosts are told`() async throws {
-        let rules = PresenceRules.limited(to: 1, .closeOldest, grace: .milliseconds(100))
+        let rules = PresenceRules.limited(to: 1, .closeOldest, grace: .seconds(1))
         try await withPresence(rules) { under async throws in
-            let table = RedisRouteTable(link: under.link, rules: rules, leaseTTL: .milliseconds(600))
-            let dead = try await table.register(profile("cloud-1"), lease: .milliseconds(600))
+            let table = RedisRouteTable(link: under.link, rules: rules, leaseTTL: .seconds(5))
+            let dead = try await table.register(profile("cloud-1"), lease: .seconds(5))
             let live = try await table.register(profile("cloud-2"), lease: .seconds(60))
             let (ghost, _) = try await table.bindOne(bind("alice/phone", dead, 1))
-            try await passTime(.milliseconds(600), at: under.link)
+            try await passTime(.seconds(5), at: under.link)
             let (pad, _) = try await table.bindOne(bind("alice/pad", live, 1))
             let (tv, _) = try await table.bindOne(bind("alice/tv", live, 2))
             #expect(

@@ -28,9 +28,9 @@ struct OnceTableContractTests {
     func `whoever takes over sends the same push`(kind: Kind) async throws {
         try await withOnceTable(kind) { table, pass in
             var first = try claim("p1")
-            first.lease = .milliseconds(50)
+            first.lease = .seconds(30)
             _ = try await table.claim(first)
-            try await pass(.milliseconds(60))
+            try await pass(.seconds(30))
             let second = try claim("p2")
             #expect(try await table.claim(second) == .claimed(first.push, isRepeat: true))
             // The first one is not dead after all. Its answer is as good; it can no longer give the claim back.
@@ -73,10 +73,10 @@ struct OnceTableContractTests {
     func `what is over is forgotten`(kind: Kind) async throws {
         try await withOnceTable(kind) { table, pass in
             var first = try claim("p1")
-            first.memory = .milliseconds(50)
+            first.memory = .seconds(30)
             _ = try await table.claim(first)
             try await table.complete(first, answer: [1])
-            try await pass(.milliseconds(60))
+            try await pass(.seconds(30))
             // An answer to what is forgotten does not bring it back.
             try await table.complete(first, answer: [1])
             let second = try claim("p2")

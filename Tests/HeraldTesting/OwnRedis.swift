@@ -146,7 +146,8 @@ extension OwnRedis {
                 "--port", "\(port)", "--bind", "127.0.0.1", "--unixsocket", socketPath, "--dir", folder,
                 "--pidfile", pidFile, "--logfile", folder + "/redis.log", "--daemonize", "no",
                 "--save", "", "--appendonly", "no",
-            ] + arguments
+            ] + arguments,
+            environment: try RedisClock.environment(in: folder)
         )
         state.withLock { $0.child = child }
         var hasEnded = false
