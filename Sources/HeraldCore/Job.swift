@@ -36,19 +36,24 @@ public struct NewJob: Sendable, Equatable {
     public var ratePerSecond: Int
     /// When to begin, by Redis's clock; nil or a time that is over for at once.
     public var dueAt: RedisTime?
+    /// Of the request, where its caller named the job: the same name with another digest is a mistake of the
+    /// caller's. Empty: the name says all.
+    public var digest: String
 
     public init(
         id: JobID,
         message: [UInt8],
         steps: [[Target]],
         ratePerSecond: Int = 0,
-        dueAt: RedisTime? = nil
+        dueAt: RedisTime? = nil,
+        digest: String = ""
     ) {
         self.id = id
         self.message = message
         self.steps = steps
         self.ratePerSecond = ratePerSecond
         self.dueAt = dueAt
+        self.digest = digest
     }
 
     public var targetCount: Int { steps.reduce(0) { $0 + $1.count } }

@@ -6,9 +6,10 @@
 public protocol JobQueue: Sendable {
     /// Takes a job in. The same job again changes nothing.
     ///
-    /// - Returns: `queued` or `scheduled`; for the same job again, where it stands.
+    /// - Returns: `queued` or `scheduled`; for the same job again, where it stands; nil when another request made
+    ///   the job of this name: then nothing was queued.
     /// - Throws: `full`; `unavailable`, and then it may have been taken all the same.
-    func add(_ job: NewJob) async throws(JobQueueError) -> JobState
+    func add(_ job: NewJob) async throws(JobQueueError) -> JobState?
 
     /// Queues what is due, forgets what was kept long enough, and claims: first what lapsed claims have left, then
     /// what waits longest in its partition.

@@ -69,12 +69,15 @@ struct JobEndpointTests {
         }
     }
 
-    @Test func `the same request by its key is the same job`() async throws {
+    @Test func `the same request by its key is the same job, and another one is refused`() async throws {
         try await serving { port in
             let body = #"{"rooms":["news"],"idempotency_key":"order 42"}"#
             let first = try await ask("POST", "/v1/jobs", body, at: port)
             let second = try await ask("POST", "/v1/jobs", body, at: port)
             #expect(first.status == 202 && first.body == second.body)
+            let other = #"{"rooms":["sports"],"idempotency_key":"order 42"}"#
+            let third = try await ask("POST", "/v1/jobs", other, at: port)
+            #expect(third.status == 422 && third.body.contains(#""code":"idempotency_mismatch""#))
             #expect(try await queue.list(nil, after: nil, limit: 5).jobs.count == 1)
         }
     }

@@ -78,7 +78,7 @@ struct MortalQueue: JobQueue {
     }
 
     func release(_ claim: JobClaim) async throws(JobQueueError) { try await base.release(claim) }
-    func add(_ job: NewJob) async throws(JobQueueError) -> JobState { try await base.add(job) }
+    func add(_ job: NewJob) async throws(JobQueueError) -> JobState? { try await base.add(job) }
     func change(_ id: JobID, _ action: JobAction) async throws(JobQueueError) -> JobChange {
         try await base.change(id, action)
     }

@@ -14,6 +14,7 @@ public final class MemoryJobQueue: JobQueue {
         var record: JobRecord
         var message: [UInt8]
         var steps: [[Target]]
+        var digest: String
         var fence: UInt64 = 0
         var renewed = RedisTime(milliseconds: 0)
         /// Its place among those that are queued.
@@ -42,9 +43,12 @@ public final class MemoryJobQueue: JobQueue {
 
     public var now: RedisTime { state.withLock { $0.now } }
 
-    public func add(_ job: NewJob) async throws(JobQueueError) -> JobState {
+    public func add(_ job: NewJob) async throws(JobQueueError) -> JobState? {
         try ask { state throws(JobQueueError) in
-            if let known = state.jobs[job.id] { return known.record.state }
+            if let known = state.jobs[job.id] {
+                let isOther = ![known.digest, job.digest].contains("") && known.digest != job.digest
+                return isOther ? nil : known.record.state
+            }
             let waiting = state.jobs.values.filter {
                 $0.record.id.partition == job.id.partition
                     && ![.done, .cancelled].contains($0.record.state)
@@ -68,6 +72,7 @@ public final class MemoryJobQueue: JobQueue {
                 record: record,
                 message: job.message,
                 steps: job.steps,
+                digest: job.digest,
                 place: state.lastPlace
             )
             return record.state

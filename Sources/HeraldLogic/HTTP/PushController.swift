@@ -70,9 +70,7 @@ where Time.Duration == Duration {
                 )
             )
         }
-        let digest = SHA256.digest(body.readableBytesView).reduce(into: "") { text, byte in
-            text += String(byte >> 4, radix: 16) + String(byte & 15, radix: 16)
-        }
+        let digest = RequestDigest.of(body)
         return try await once.run(push, key, digest: digest) { push async throws(PushRefusal) in
             try await self.pipeline.push(push)
         }

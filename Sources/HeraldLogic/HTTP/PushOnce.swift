@@ -2,6 +2,7 @@ import HTTPTypes
 import HeraldCore
 import HeraldWire
 import Hummingbird
+import NIOCore
 
 /// Pushes with an idempotency key: a repeat of a request is answered as the request was, and sent by nobody else.
 ///
@@ -55,7 +56,7 @@ struct PushOnce<Time: Clock>: Sendable where Time.Duration == Duration {
                 var response = Response.json(bytes: bytes)
                 if let name = IdempotencyHeader.replayed { response.headers[name] = "true" }
                 return response
-            case .mismatch: throw .mismatch(key)
+            case .mismatch: throw .mismatch
             case .held(let id, let remaining):
                 let pause = Self.pauses[min(tries, Self.pauses.count - 1)]
                 tries += 1
@@ -100,12 +101,21 @@ enum IdempotencyHeader {
     static let replayed = HTTPField.Name("Idempotent-Replayed")
 }
 
+/// What tells two requests with one key apart: the SHA-256 of the body, in hexadecimal digits.
+enum RequestDigest {
+    static func of(_ body: ByteBuffer) -> String {
+        SHA256.digest(body.readableBytesView).reduce(into: "") { text, byte in
+            text += String(byte >> 4, radix: 16) + String(byte & 15, radix: 16)
+        }
+    }
+}
+
 extension Problem {
-    fileprivate static func mismatch(_ key: IdempotencyKey) -> Self {
+    static var mismatch: Self {
         var problem = Self(
             .unprocessableContent,
             "idempotency_mismatch",
-            "the idempotency key \(key) stands for another request: a new request needs a new key"
+            "this idempotency key stands for another request: a new request needs a new key"
         )
         problem.field = "idempotency_key"
         return problem

@@ -34,14 +34,16 @@ final class JobIntake: Sendable {
                 every: jobLimits.stepTargets(ratePerSecond: request.ratePerSecond)
             ),
             ratePerSecond: request.ratePerSecond,
-            dueAt: request.dueAt
+            dueAt: request.dueAt,
+            digest: request.idempotencyKey == nil ? "" : RequestDigest.of(body)
         )
-        let state: JobState
+        let state: JobState?
         do {
             state = try await queue.add(job)
         } catch {
             throw Problem(error, uncertain: "; the job may have been taken as \(id)")
         }
+        guard let state else { throw .mismatch }
         var response = Response.json(.accepted) { writer in
             writer.object { writer in
                 writer.member("job", id.description)

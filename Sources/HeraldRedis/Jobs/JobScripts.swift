@@ -22,6 +22,8 @@ extension RedisKeys {
     public func jobs(_ partition: Int) -> String { "\(prefix)jobs:{\(partition)}" }
     /// A hash: one job.
     public func job(_ id: JobID) -> String { "\(jobs(id.partition)):job:\(id)" }
-    /// A hash: step → its targets, one a line.
-    public func jobSteps(_ id: JobID) -> String { "\(jobs(id.partition)):steps:\(id)" }
+    /// A hash: step → its targets, one a line, of a job that one writer is bringing in.
+    func jobComing(_ partition: Int, _ writer: UInt64) -> String {
+        "\(jobs(partition)):coming:\(String(writer, radix: 16))"
+    }
 }
