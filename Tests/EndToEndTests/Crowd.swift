@@ -72,10 +72,3 @@ final class Crowd {
         try String(contentsOf: output.appendingPathExtension("errors"), encoding: .utf8)
     }
 }
-
-/// Whether this run has the time for full sizes: `scripts/test --soak`.
-enum Soak {
-    static let isOn = ProcessInfo.processInfo.environment["HERALD_TEST_SOAK"] != nil
-
-    static func size<Size>(_ small: Size, soak large: Size) -> Size { isOn ? large : small }
-}

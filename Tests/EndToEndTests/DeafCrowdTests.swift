@@ -53,7 +53,7 @@ import Testing
             // In a small run what one turn needs weighs more than the tenth, and under a sanitizer everything does.
             let slack = Sanitizer.isOn ? 256 << 20 : Soak.isOn ? 0 : 3 << 20
             #expect(grown <= Self.budget + Self.budget / 10 + slack)
-            #expect(Self.late(during) <= Self.late(before) * 2 + .milliseconds(Soak.size(100, soak: 10)))
+            #expect(during.judged <= before.judged * 2 + .milliseconds(Soak.size(100, soak: 10)))
             withExtendedLifetime(deaf) {}
             await backend.shutdown()
         }
@@ -111,10 +111,6 @@ import Testing
                 }
             }
         }
-    }
-
-    private static func late(_ latencies: [Duration]) -> Duration {
-        latencies.sorted()[latencies.count * 99 / 100]
     }
 
     /// Sockets that the node has closed because too much was queued on all together.

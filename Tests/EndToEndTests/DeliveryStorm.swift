@@ -255,7 +255,7 @@ final class DeliveryStorm: Sendable {
             return try await group.reduce(into: [:]) { $0[$1.0] = $1.1 }
         }
         // Longer than a node leaves an inbox unread.
-        try? await eventually("all have the last push", within: .seconds(40) * Sanitizer.slowdown) {
+        try? await eventually("all have the last push", within: .promised(.seconds(40))) {
             recorder.places.enumerated().allSatisfy { index, place in
                 guard let place, let end = ends[index] else { return false }
                 return !place.isBefore(end)

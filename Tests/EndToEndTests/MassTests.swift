@@ -19,9 +19,9 @@ import Testing
 
                 let before = try await RedisLatency.measure(herald.redisPort, until: .after(pings: 300))
                 let flush = try await Self.flush(herald, backend, users)
-                #expect(flush.allBack < .seconds(5) * Sanitizer.slowdown)
+                #expect(flush.allBack < .promised(.seconds(5)))
                 #expect(flush.said.allSatisfy { $0.contains("rebuilding") }, "said: \(flush.said)")
-                if !Sanitizer.isOn { #expect(RedisLatency.p99(flush.latencies) < .milliseconds(20)) }
+                if !Sanitizer.isOn { #expect(flush.latencies.judged < .milliseconds(20)) }
                 Figures.note(
                     """
                     FLUSHALL with \(users.count) sockets: all back after \(flush.allBack), found by logic after \
@@ -138,7 +138,7 @@ import Testing
                     }
                     #expect(verdicts["routed"] == nil, "routed to the dead: \(verdicts)")
                     let offline = ContinuousClock.now - killed
-                    #expect(offline < (lease + .seconds(3)) * Sanitizer.slowdown)
+                    #expect(offline < .promised(lease + .seconds(3)))
                     #expect(try await backend.push(counting: gone) == ["offline": gone.count])
                     #expect(try await backend.push(counting: returned[0].users) == ["routed": back.count])
                     try await eventually("those who came back are shown it", within: .seconds(30)) {

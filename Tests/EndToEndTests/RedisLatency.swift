@@ -23,10 +23,6 @@ enum RedisLatency {
         }
         return latencies
     }
-
-    static func p99(_ latencies: [Duration]) -> Duration {
-        latencies.sorted()[latencies.count * 99 / 100]
-    }
 }
 
 /// Tells tasks that something is over, and is told how many of them saw what they waited for.

@@ -131,7 +131,7 @@ import Testing
                 return waiting.isEmpty
             }
             let routed = ContinuousClock.now - thawed
-            #expect(routed < renewal * Sanitizer.slowdown)
+            #expect(routed < .promised(renewal))
             let last = await SchedulePush.send(.everyone, through: herald.pushes)
             try await eventually("those who moved are closed at the old place", within: .seconds(20)) {
                 old[..<moving].allSatisfy { $0.closeCode == 4501 }

@@ -45,7 +45,7 @@ final class ScheduleRun {
     private enum RedisState { case up, frozen, down }
 
     /// Mappings live for 4 s and silent clients for 3 s: with those, the rest is done in a renewal of 1 s.
-    private static let settleLimit = Duration.seconds(8) * Sanitizer.slowdown
+    private static let settleLimit = Duration.promised(.seconds(8))
     /// A node ends with this when its name is held by a run that lives.
     private static let nameHeldCode: Int32 = 2
 

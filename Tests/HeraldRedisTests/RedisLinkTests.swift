@@ -146,11 +146,11 @@ struct RedisLinkTests {
 
     @Test func `a Redis that was killed fails at once and serves again when it is back`() async throws {
         try await OwnRedis.with { redis async throws in
-            let options = quickOptions { $0.limits.outageGrace = .seconds(1) }
+            let options = quickOptions { $0.limits.outageGrace = .seconds(3) }
             try await withLink(to: redis.url, options) { link async throws in
                 redis.kill()
                 for await status in link.statusChanges() where status.phase == .down { break }
-                // The first wait a second at most; from then on there is no wait at all.
+                // The first wait for that long at most; from then on there is no wait at all.
                 let first = await #expect(throws: RedisError.self) {
                     try await link.send(RedisCommand("PING"))
                 }
@@ -160,11 +160,11 @@ struct RedisLinkTests {
                     try await link.send(RedisCommand("PING"))
                 }
                 #expect(second?.code == .unavailable)
-                #expect(ContinuousClock.now - before < .milliseconds(900))
+                #expect(ContinuousClock.now - before < .milliseconds(2900))
                 try await redis.restart()
                 let back = ContinuousClock.now
                 await untilConnected(link, times: 2)
-                #expect(ContinuousClock.now - back < .seconds(2))
+                #expect(ContinuousClock.now - back < .promised(.seconds(2)))
                 #expect(try await link.send(RedisCommand("PING")) == .status("PONG"))
             }
         }

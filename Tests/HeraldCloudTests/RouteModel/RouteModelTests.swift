@@ -1,4 +1,4 @@
-import Foundation
+import HeraldTesting
 import Logging
 import Testing
 
@@ -49,7 +49,7 @@ struct RouteModelTests {
     }
 
     @Test(
-        .enabled(if: ProcessInfo.processInfo.environment["HERALD_TEST_SOAK"] != nil, "minutes; for --soak"),
+        .enabled(if: Soak.isOn, "minutes; for --soak"),
         arguments: wideScenarios
     )
     func `and with more trouble at a time`(_ budget: ModelBudget) {
