@@ -62,8 +62,8 @@ public struct PersistentConnection: Sendable {
         var recent = RecentPushes(max: configuration.limits.recentPushesMax)
         while true {
             let why: (reason: String, lived: Duration?, asked: Duration?)
-            do {
-                let connection = try await HeraldConnection.connect(configuration, on: group)
+            switch try await attempt(configuration) {
+            case .success(let connection):
                 let start = ContinuousClock.now
                 // The node chose what was left open: coming back means as the same.
                 configuration.user = connection.identity.user
@@ -73,13 +73,23 @@ public struct PersistentConnection: Sendable {
                 guard end.invitesBack else { return end }
                 configuration.rooms = end.rooms
                 why = (end.description, ContinuousClock.now - start, nil)
-            } catch let error as ClientError where error.mayRetry {
-                why = (error.message, nil, error.retryAfter)
+            case .failure(let error): why = (error.message, nil, error.retryAfter)
             }
             try Task.checkCancellation()
             let pause = backOff.pause(after: why.lived, asked: why.asked, random: .random(in: 0...1))
             try await receive(.away(reason: why.reason, pause: pause))
             try await sleep(pause)
+        }
+    }
+
+    /// - Returns: a connection, or why trying again may help.
+    private func attempt(
+        _ configuration: ConnectionConfiguration
+    ) async throws -> Result<HeraldConnection, ClientError> {
+        do {
+            return .success(try await HeraldConnection.connect(configuration, on: group))
+        } catch let error as ClientError where error.mayRetry {
+            return .failure(error)
         }
     }
 

@@ -35,14 +35,17 @@ struct AcknowledgeTests {
         }
     }
 
-    @Test func `a push that could not be taken is not acknowledged`() async throws {
-        struct Broken: Error {}
+    // An error that would be worth a new connection is none where the application throws it.
+    @Test(arguments: [
+        ClientError(.badRequest, "cannot be taken"), ClientError(.unreachable, "elsewhere", mayRetry: true),
+    ])
+    func `a push that could not be taken ends it, and is not acknowledged`(why: ClientError) async throws {
         try await FakeNode.run { node in
             let configuration = try ConnectionConfiguration(url: node.url, user: "alice", key: "phone")
-            await #expect(throws: Broken.self) {
+            await #expect(throws: why) {
                 try await PersistentConnection(configuration).run { event in
                     if case .connected = event { node.send(push("p1")) }
-                    if case .push = event { throw Broken() }
+                    if case .push = event { throw why }
                 }
             }
             #expect(node.acknowledged.isEmpty)
