@@ -25,6 +25,10 @@ public struct UserID: Hashable, Sendable, CustomStringConvertible {
     public init(anonymous random: UInt64) {
         description = "anon-" + String(random, radix: 36)
     }
+
+    public static func == (left: Self, right: Self) -> Bool {
+        IdentifierRule.areSame(left.description, right.description)
+    }
 }
 
 /// One connection of a user, chosen by the client (a device id) or generated; as `UserID`, and without `/`.
@@ -42,6 +46,10 @@ public struct ConnectionKey: Hashable, Sendable, CustomStringConvertible {
     /// A key for a connection that did not choose one.
     public init(generated random: UInt64) {
         description = "k-" + String(random, radix: 36)
+    }
+
+    public static func == (left: Self, right: Self) -> Bool {
+        IdentifierRule.areSame(left.description, right.description)
     }
 }
 
@@ -73,6 +81,10 @@ public struct RoomID: Hashable, Sendable, CustomStringConvertible {
     public init(_ text: String) throws(InvalidIdentifier) {
         try IdentifierRule.check(text, kind: "room")
         description = text
+    }
+
+    public static func == (left: Self, right: Self) -> Bool {
+        IdentifierRule.areSame(left.description, right.description)
     }
 }
 
@@ -150,6 +162,10 @@ public struct PushID: Hashable, Sendable, CustomStringConvertible {
     }
 
     init(unchecked text: String) { description = text }
+
+    public static func == (left: Self, right: Self) -> Bool {
+        IdentifierRule.areSame(left.description, right.description)
+    }
 }
 
 /// The caller's name for one request, so that a repeat of it is known: 1 to 128 bytes, the same rule as `UserID`.
@@ -160,6 +176,10 @@ public struct IdempotencyKey: Hashable, Sendable, CustomStringConvertible {
         try IdentifierRule.check(text, kind: "idempotency")
         description = text
     }
+
+    public static func == (left: Self, right: Self) -> Bool {
+        IdentifierRule.areSame(left.description, right.description)
+    }
 }
 
 /// What a message is the newest state of, such as `score/match-7`: 1 to 128 bytes, the same rule as `UserID`.
@@ -169,6 +189,10 @@ public struct CollapseKey: Hashable, Sendable, CustomStringConvertible {
     public init(_ text: String) throws(InvalidIdentifier) {
         try IdentifierRule.check(text, kind: "collapse")
         description = text
+    }
+
+    public static func == (left: Self, right: Self) -> Bool {
+        IdentifierRule.areSame(left.description, right.description)
     }
 }
 
@@ -194,6 +218,12 @@ public struct PushIDSource: Sendable {
 /// The one rule for ids that reach a Redis key or a log line.
 private enum IdentifierRule {
     static let bytesMax = 128
+
+    /// Ids are bytes, as they are in Redis: two users of a backend are two, also where Unicode calls their names
+    /// equivalent, as `String` does. (What is equivalent has one hash, which is all that hashing asks for.)
+    static func areSame(_ left: String, _ right: String) -> Bool {
+        left == right && left.utf8.elementsEqual(right.utf8)
+    }
 
     static func check(_ text: String, kind: String) throws(InvalidIdentifier) {
         let count = text.utf8.count

@@ -23,6 +23,21 @@ struct IdentifiersTests {
         #expect(throws: InvalidIdentifier.self) { try PushID(text) }
     }
 
+    @Test func `two texts are two ids, also where Unicode calls them equivalent`() throws {
+        let composed = "caf\u{E9}"
+        let decomposed = "cafe\u{301}"
+        #expect(composed == decomposed)
+        #expect(try UserID(composed) != UserID(decomposed))
+        #expect(try Set([UserID(composed), UserID(decomposed), UserID(composed)]).count == 2)
+        #expect(try RoomID(composed) != RoomID(decomposed))
+        #expect(try UserKey("a/\(composed)") != UserKey("a/\(decomposed)"))
+        #expect(try CollapseKey(composed) != CollapseKey(decomposed))
+        #expect(try IdempotencyKey(composed) != IdempotencyKey(decomposed))
+        #expect(try PushID(composed) != PushID(decomposed))
+        // The same marks in another order have the same length.
+        #expect(try UserID("q\u{307}\u{323}") != UserID("q\u{323}\u{307}"))
+    }
+
     @Test func `a key has no slash, so that user and key split at the last one`() throws {
         #expect(throws: InvalidIdentifier(kind: "key", rule: "contains a slash")) { try ConnectionKey("a/b") }
         let name = try UserKey("org/alice/phone")

@@ -27,6 +27,7 @@ struct PushJSONTests {
         #expect(acked.confirm == .acked)
         #expect(acked.deadline == .seconds(30))
         #expect(try decode(#"{"all":true}"#).targets == [.everyone])
+        #expect(try decode(#"{"users":["\u00e9","e\u0301","\u00e9"]}"#).targets.count == 2)
         #expect(try decode(#"{"all":true,"class":"normal"}"#).queuePolicy == .standard)
         let yielding = try decode(#"{"all":true,"collapse_key":"score/7","class":"droppable"}"#).queuePolicy
         #expect(yielding == QueuePolicy(collapseKey: try CollapseKey("score/7"), isDroppable: true))
