@@ -80,6 +80,28 @@ struct LeanLaneTests {
         }
     }
 
+    @Test func `requests that come slowly one behind the other are each in time`() async throws {
+        var http = HTTPLimits()
+        http.requestDeadline = .milliseconds(1500)
+        try await fleet.serving(http: http) { port in
+            try await RawClient.connected(to: port) { connection in
+                let text = request(#"{"users":["alice"]}"#)
+                try await connection.send(String(text.dropLast(3)))
+                let start = ContinuousClock.now
+                try await eventually("longer than one may take", every: .milliseconds(100)) {
+                    // The end of one, and the next but for its end.
+                    try await connection.send(String(text.suffix(3)) + String(text.dropLast(3)))
+                    let response = try await connection.response()
+                    #expect(response.status == 200)
+                    return response.status != 200 || ContinuousClock.now - start > .milliseconds(2500)
+                }
+                let late = try await connection.response()
+                #expect(late.status == 408)
+                #expect(try await connection.rest() == "")
+            }
+        }
+    }
+
     @Test func `half a head is given up like silence`() async throws {
         var http = HTTPLimits()
         http.idleTimeout = .milliseconds(200)

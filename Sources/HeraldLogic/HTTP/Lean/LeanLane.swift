@@ -173,6 +173,7 @@ final class LeanLane: ChannelDuplexHandler, RemovableChannelHandler {
 
     private func take(_ request: LeanRequest, _ number: UInt64) {
         partialReads = 0
+        stopDeadline()
         let place = LeanPlace(lane: NIOLoopBound(self, eventLoop: turn.loop), loop: turn.loop, number: number)
         let work = buffer.withUnsafeReadableBytes { bytes in
             desk?.take(request, bytes, &memory, place) ?? .elsewhere
@@ -188,6 +189,7 @@ final class LeanLane: ChannelDuplexHandler, RemovableChannelHandler {
     private func pass(_ bytes: Int, _ context: ChannelHandlerContext) {
         guard let slice = buffer.readSlice(length: bytes) else { return }
         partialReads = 0
+        stopDeadline()
         if machine.isLent { lent += 1 }
         context.fireChannelRead(wrapInboundOut(slice))
     }
@@ -215,6 +217,7 @@ final class LeanLane: ChannelDuplexHandler, RemovableChannelHandler {
     /// Something changed for bytes that waited.
     private func goOn(_ context: ChannelHandlerContext) {
         work(context)
+        if awaited > 0, deadline == nil { startDeadline(context) }
         guard isReadHeld, !isStalled else { return }
         isReadHeld = false
         context.read()
