@@ -20,7 +20,7 @@ extension PushPipeline {
         let (first, fanOut, answers) = begin(turn, found, without: settled, lookedUp)
         let batches = again.batches.isEmpty ? fanOut.batches : again.before(fanOut.batches)
         do throws(BusError) {
-            let missed = try await publish(batches, without: settled)
+            let missed = try await publish(batches, without: settled, tried: Set(again.batches.map(\.node)))
             tell(follow.withLock { $0.sentAgain(again, missed: missed, at: now) })
             settle(turn, first, answers, found, missed)
         } catch {
@@ -119,11 +119,13 @@ extension PushPipeline {
     /// - Parameters:
     ///   - batches: what the nodes are to be sent.
     ///   - settled: pushes that are not to be sent any more.
+    ///   - tried: nodes of which is to be known whether they listen, be there something to send or not.
     /// - Returns: the nodes whose channel had no subscriber.
     /// - Throws: when the bus did not confirm; all or nothing may have gone out.
     private func publish(
         _ batches: [NodeBatch],
-        without settled: Set<PushID>
+        without settled: Set<PushID>,
+        tried: Set<NodeID>
     ) async throws(BusError) -> Set<NodeID> {
         var messages: [BusMessage] = []
         messages.reserveCapacity(batches.count)
@@ -131,7 +133,7 @@ extension PushPipeline {
             var deliveries = batch.deliveries
             if !settled.isEmpty {
                 deliveries.removeAll { settled.contains($0.push) }
-                guard !deliveries.isEmpty || batch.deliveries.isEmpty else { continue }
+                guard !deliveries.isEmpty || tried.contains(batch.node) else { continue }
             }
             let envelope = Envelope(sender: sender, deliveries: deliveries)
             messages.append(BusMessage(node: batch.node, bytes: envelope.encoded()))

@@ -121,6 +121,40 @@ struct PushPipelineFollowTests {
         #expect(sent.flatMap(\.deliveries).map(\.push.description) == ["a", "b"])
     }
 
+    @Test func `a node that was sent nothing is not taken for one that listens`() async throws {
+        let dead = try await fleet.register("cloud-1")
+        let alive = try await fleet.register("cloud-2")
+        try await fleet.bind("alice/phone", on: dead)
+        try await fleet.bind("bob/phone", on: alive)
+        let clock = ManualClock()
+        try await fleet.listening(["cloud-2"]) {
+            try await fleet.pushing(following: PushFollow.Bounds(), clock: clock) { pipeline in
+                let answers = Answers()
+                pipeline.submit(try push("a", to: .user("alice")), answers.caller)
+                try await eventually("a waits for its next look") { Self.waiting(pipeline) == 1 }
+                fleet.table.lookupGate.close()
+                pipeline.submit(try push("b", to: .user("bob")), answers.caller)
+                await fleet.table.lookupGate.waitUntilWaiting()
+                // These two are one turn; of the first nothing is sent, because its caller goes.
+                let gone = pipeline.submit(try push("gone", to: .user("alice")), answers.caller)
+                pipeline.submit(try push("c", to: .user("bob")), answers.caller)
+                fleet.table.lookupGate.letOneThrough()
+                await fleet.table.lookupGate.waitUntilWaiting()
+                pipeline.cancel(try #require(gone))
+                fleet.table.lookupGate.open()
+                #expect(await answers.wait(for: 3).sorted() == ["cancelled", "routed", "routed"])
+                while answers.now.count < 4 {
+                    await clock.waitUntilSleeping()
+                    clock.advance(by: .milliseconds(25))
+                    try await eventually("looked up again") {
+                        Self.waiting(pipeline) + answers.now.count == 4
+                    }
+                }
+                #expect(answers.now.last == "unreachable")
+            }
+        }
+    }
+
     /// Pushes whose next look-up is still to come.
     private static func waiting(_ pipeline: MemoryPipeline) -> Int {
         let now = pipeline.now
