@@ -20,7 +20,8 @@ extension PushQueue {
     ///
     /// - Returns: its turn, which is being sent from now on.
     mutating func takeAlone() -> PushTurn? {
-        guard case .nobody = alone, waiting.count == 1, waitingCount == 1, waiting[0].push.mayGoAlone,
+        guard case .nobody = alone, turns.isEmpty, waiting.count == 1, waitingCount == 1,
+            waiting[0].push.mayGoAlone,
             case .turn(let turn) = nextTurn()
         else { return nil }
         turns[turns.count - 1].isSending = true

@@ -46,13 +46,14 @@ final class FollowDesk {
         return first
     }
 
-    /// Sends one push, which the bus does not confirm.
-    func fail(_ push: Push, found places: [[String]]) throws {
+    /// Sends one push, which the bus does not confirm; something may happen before that is known.
+    func fail(_ push: Push, found places: [[String]], before: (UInt64) throws -> Void = { _ in }) throws {
         let found = try answer(push.targets, places)
         let turn = PushTurn(number: 1, pushes: [push], accepted: [.zero])
         let answers = FanOut([push], found: found).answers(missed: [])
         let first = follow.nextNumber
         follow.sending(turn, without: [], answers: answers, found: found, lookedUp: .zero, at: .zero)
+        try before(first)
         follow.failed(first, turn.results(of: .busUnavailable), at: .zero)
     }
 

@@ -60,19 +60,34 @@ struct PushRingTests {
         for second in 0..<5 { ring.append(try record("\(second)", payload: 400, at: .seconds(second))) }
         ring.append(nil)
         let before = ring.bytes
-        ring.dropPayloads(before: .seconds(2))
-        ring.dropPayloads(before: .seconds(2))
+        ring.dropPayloads(before: .seconds(2), at: .seconds(5))
+        ring.dropPayloads(before: .seconds(2), at: .seconds(5))
         #expect(ring.bytes == before - 800)
         #expect(
             (0..<5).map { ring[UInt64($0)]?.push.message.payload == nil } == [
                 true, true, false, false, false,
             ]
         )
-        ring.dropPayloads(before: .seconds(100))
+        ring.dropPayloads(before: .seconds(100), at: .seconds(103))
         #expect(ring.bytes == before - 2000)
         for _ in 0..<5 { ring.append(try record("x", payload: 10, at: .seconds(200))) }
-        ring.dropPayloads(before: .seconds(300))
+        ring.dropPayloads(before: .seconds(300), at: .seconds(303))
         #expect(ring[8]?.push.message.payload == nil)
+    }
+
+    @Test func `a payload stays for the push's own deadline, and holds no other one up`() throws {
+        var ring = PushRing(first: 0, countMax: 1000, bytesMax: .max)
+        var patient = try record("patient", payload: 400)
+        patient.push.deadline = .seconds(10)
+        ring.append(patient)
+        ring.append(try record("usual", payload: 400))
+        ring.dropPayloads(before: .seconds(1), at: .seconds(4))
+        #expect(ring[0]?.push.message.payload != nil)
+        #expect(ring[1]?.push.message.payload == nil)
+        var late = PushRing(first: 0, countMax: 1000, bytesMax: .max)
+        late.append(patient)
+        late.dropPayloads(before: .seconds(7), at: .seconds(10))
+        #expect(late[0]?.push.message.payload == nil)
     }
 
     private func record(_ id: String, payload: Int = 0, at accepted: Duration = .zero) throws -> PushRecord {

@@ -52,6 +52,15 @@ struct PushSearchTests {
         #expect(desk.told == ["a routed cloud-1"])
     }
 
+    @Test func `a push that failed is not searched for, whatever a node said before`() throws {
+        let desk = FollowDesk()
+        try desk.fail(push("a", to: .user("alice")), found: [["cloud-1#7"]]) { number in
+            try desk.receive("cloud-1", number, nil)
+            #expect(!desk.isIdle)
+        }
+        #expect(desk.isIdle)
+    }
+
     @Test func `a target that left is offline`() throws {
         let desk = FollowDesk()
         try desk.send(push("a", to: .user("alice")), found: [["cloud-1#7"]], missed: ["cloud-1"])

@@ -105,7 +105,7 @@ struct PushFollow: ~Copyable {
         at now: Duration
     ) {
         var cursor = StopCursor(found)
-        ring.dropPayloads(before: now - bounds.deadline)
+        ring.dropPayloads(before: now - bounds.deadline, at: now)
         for (index, push) in turn.pushes.enumerated() {
             guard settled.isEmpty || !settled.contains(push.id) else {
                 cursor.skip(push)
@@ -186,7 +186,7 @@ struct PushFollow: ~Copyable {
     ) {
         for (index, result) in results.enumerated() {
             let number = first + UInt64(index)
-            pursuits[number] = nil
+            forget(number)
             guard ring.holds(number) else { continue }
             ring[number]?.answered = now
             switch result {
@@ -375,6 +375,12 @@ struct PushFollow: ~Copyable {
     private mutating func forgetEvicted() {
         let evicted = ring.takeEvicted()
         guard !pursuits.isEmpty else { return }
-        for number in evicted where held[number] == nil { pursuits[number] = nil }
+        for number in evicted where held[number] == nil { forget(number) }
+    }
+
+    /// Follows it no more; nobody waits for it.
+    private mutating func forget(_ number: UInt64) {
+        guard pursuits.removeValue(forKey: number) != nil else { return }
+        searching.removeAll { $0 == number }
     }
 }

@@ -98,16 +98,19 @@ struct PushRing: Sendable {
         while count > countMax || (bytes > bytesMax && count > 1) { removeFirst() }
     }
 
-    /// Lets go of the payloads of records that were accepted before a moment.
-    mutating func dropPayloads(before moment: Duration) {
+    /// Lets go of the payloads of records that were accepted before a moment and whose own deadline, if they have one,
+    /// is over. The few that have a later one keep theirs for as long as they are kept themselves.
+    mutating func dropPayloads(before moment: Duration, at now: Duration) {
         payloadsFrom = max(payloadsFrom, firstNumber)
         while payloadsFrom < nextNumber {
             let slot = slot(payloadsFrom)
             if weights[slot].recordBytes > 0 {
                 guard weights[slot].accepted < moment else { return }
-                bytes -= weights[slot].payloadBytes
-                weights[slot].payloadBytes = 0
-                slots[slot]?.push.message.payload = nil
+                if weights[slot].accepted + (slots[slot]?.push.deadline ?? .zero) <= now {
+                    bytes -= weights[slot].payloadBytes
+                    weights[slot].payloadBytes = 0
+                    slots[slot]?.push.message.payload = nil
+                }
             }
             payloadsFrom += 1
         }
