@@ -62,6 +62,7 @@ public struct PersistentConnection: Sendable {
         var recent = RecentPushes(max: configuration.limits.recentPushesMax)
         while true {
             let why: (reason: String, lived: Duration?, asked: Duration?)
+            // Not one `do` with what follows: what `receive` throws is the application's, whatever it is.
             switch try await attempt(configuration) {
             case .success(let connection):
                 let start = ContinuousClock.now
@@ -85,10 +86,11 @@ public struct PersistentConnection: Sendable {
     /// - Returns: a connection, or why trying again may help.
     private func attempt(
         _ configuration: ConnectionConfiguration
-    ) async throws -> Result<HeraldConnection, ClientError> {
+    ) async throws(ClientError) -> Result<HeraldConnection, ClientError> {
         do {
             return .success(try await HeraldConnection.connect(configuration, on: group))
-        } catch let error as ClientError where error.mayRetry {
+        } catch {
+            guard error.mayRetry else { throw error }
             return .failure(error)
         }
     }
