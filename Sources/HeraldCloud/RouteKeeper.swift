@@ -177,9 +177,13 @@ struct KeeperOutbox {
     private let ports: [LoopPort<SessionCommand>]
     /// By loop. What a full loop did not take stays and goes first the next time; sockets bound it.
     private var batches: [[SessionCommand]]
+    /// Commands posted at once. A loop takes a batch whole or not at all, and one answer about rooms that many have
+    /// joined can be longer than what may wait for a loop.
+    private let pieceMax: Int
 
-    init(_ ports: [LoopPort<SessionCommand>]) {
+    init(_ ports: [LoopPort<SessionCommand>], pieceMax: Int = 4096) {
         self.ports = ports
+        self.pieceMax = pieceMax
         batches = Array(repeating: [], count: ports.count)
     }
 
@@ -195,9 +199,22 @@ struct KeeperOutbox {
             case .tell(let node, let order): orders[node, default: []].append(order)
             }
         }
-        for loop in batches.indices where !batches[loop].isEmpty {
-            if ports[loop].post(batches[loop]) { batches[loop].removeAll() }
-        }
+        for loop in batches.indices where !batches[loop].isEmpty { post(to: loop) }
         return orders
+    }
+
+    private mutating func post(to loop: Int) {
+        let count = batches[loop].count
+        guard count > pieceMax else {
+            if ports[loop].post(batches[loop]) { batches[loop].removeAll() }
+            return
+        }
+        var posted = 0
+        while posted < count {
+            let piece = Array(batches[loop][posted..<min(count, posted + pieceMax)])
+            guard ports[loop].post(piece) else { break }
+            posted += piece.count
+        }
+        batches[loop].removeFirst(posted)
     }
 }
