@@ -13,9 +13,8 @@ final class Signal: Sendable {
 
     func raise() {
         let waiting = state.withLock { state in
-            defer { state.waiting = nil }
-            state.isRaised = state.waiting == nil
-            return state.waiting
+            state.isRaised = true
+            return state.waiting.take()
         }
         waiting?.resume()
     }
@@ -27,10 +26,7 @@ final class Signal: Sendable {
         await withTaskCancellationHandler {
             await withCheckedContinuation { continuation in
                 let isOver = state.withLock { state in
-                    if state.isRaised || Task.isCancelled {
-                        state.isRaised = false
-                        return true
-                    }
+                    if state.isRaised || Task.isCancelled { return true }
                     precondition(state.waiting == nil, "one task waits for a signal at a time")
                     state.waiting = continuation
                     return false
@@ -40,7 +36,10 @@ final class Signal: Sendable {
         } onCancel: {
             state.withLock { $0.waiting.take() }?.resume()
         }
-        return !Task.isCancelled
+        // Whoever was cancelled as it was raised leaves it raised for the next.
+        guard !Task.isCancelled else { return false }
+        state.withLock { $0.isRaised = false }
+        return true
     }
 
     /// As `next`, and throws when the task is cancelled.
