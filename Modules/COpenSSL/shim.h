@@ -15,6 +15,10 @@ static inline void copenssl_set_mode(SSL_CTX *context, long mode) {
     SSL_CTX_set_mode(context, mode);
 }
 
+static inline void copenssl_clear_mode(SSL_CTX *context, long mode) {
+    SSL_CTX_clear_mode(context, mode);
+}
+
 static inline void copenssl_turn_session_cache_off(SSL_CTX *context) {
     SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
 }

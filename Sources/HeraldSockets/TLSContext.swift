@@ -48,6 +48,8 @@ final class TLSContext: @unchecked Sendable {
         let mode =
             SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_RELEASE_BUFFERS
         copenssl_set_mode(context, Int(mode))
+        // One call takes one record: a peer that sends nothing but key updates must not keep the loop in one.
+        copenssl_clear_mode(context, Int(SSL_MODE_AUTO_RETRY))
         // Clients resume with tickets, which cost the server no memory.
         copenssl_turn_session_cache_off(context)
         SSL_CTX_set_num_tickets(context, 1)

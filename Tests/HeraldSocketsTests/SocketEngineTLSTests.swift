@@ -45,6 +45,15 @@ import Testing
         }
     }
 
+    @Test func `key updates are taken, however many, and what follows them arrives`() async throws {
+        try await Harness.run(tls: try certificates.settings("a")) { harness in
+            let client = try TLSTestClient.open(tls: harness.port)
+            for _ in 0..<500 { client.updateKey() }
+            try client.send(ClientFrame.text("after"))
+            #expect(try client.frame().text == "after")
+        }
+    }
+
     @Test func `a broken rule is answered over TLS too, and so is an ordinary request`() async throws {
         try await Harness.run(tls: try certificates.settings("a")) { harness in
             let client = try TLSTestClient.open(tls: harness.port)

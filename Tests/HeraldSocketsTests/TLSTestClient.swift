@@ -58,6 +58,12 @@ final class TLSTestClient: TestClient {
         _ = fcntl(descriptor, F_SETFL, flags)
     }
 
+    /// Tells the server that the key for what follows is another one, and asks for nothing.
+    func updateKey() {
+        SSL_key_update(session, SSL_KEY_UPDATE_NOT_REQUESTED)
+        SSL_do_handshake(session)
+    }
+
     /// Past OpenSSL, as a proxy's header goes.
     func sendPlain(_ bytes: [UInt8]) {
         _ = bytes.withUnsafeBytes { super.put($0) }
