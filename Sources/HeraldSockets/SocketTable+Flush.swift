@@ -103,6 +103,9 @@ extension SocketTable {
     }
 
     /// Closes the largest queues until `excessBytes` are freed.
+    ///
+    /// A frame that the peer has begun to see has to be sent whole before goodbye can be said. Where that is most of
+    /// what is held, keeping it for as long as a close may take would cost others their place: such a socket ends.
     mutating func shed(excessBytes: Int) {
         var candidates: [(held: Int, index: Int)] = []
         for index in 0..<slotsUsed
@@ -113,6 +116,9 @@ extension SocketTable {
         var freed = 0
         for candidate in candidates where freed < excessBytes {
             cut(candidate.index, cause: .shed)
+            if slot(candidate.index).pointee.queue.heldBytes > candidate.held / 2 {
+                end(candidate.index, .shed)
+            }
             freed += candidate.held - slot(candidate.index).pointee.queue.heldBytes
         }
     }

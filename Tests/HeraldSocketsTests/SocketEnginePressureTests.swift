@@ -87,6 +87,35 @@ import Testing
         }
     }
 
+    @Test func `of sockets that stand in the midst of large frames no more end than have to`() async throws {
+        let limit: (inout SocketLimits) -> Void = { limits in
+            limits.sendQueueBytesMax = 64 << 20
+            limits.nodeQueueBytesMax = 80 << 20
+        }
+        try await Harness.run(limits: limit) { harness in
+            var clients: [TestClient] = []
+            var flood: [TestHandler.Command] = []
+            for _ in 0..<10 {
+                let client = try TestClient(
+                    port: harness.port,
+                    upgrade: "GET / HTTP/1.1",
+                    receiveBufferBytes: 4096
+                )
+                clients.append(client)
+                let id = try await harness.log.opened()
+                // Of which the kernel takes up to 4 MB.
+                flood.append(.flood(id, frames: 1, bytes: 8_000_000))
+            }
+            #expect(harness.engine.ports[0].post(flood))
+            _ = try await harness.log.first { if case .closed = $0 { true } else { nil } }
+            // 80 MB were there, and 73 may be.
+            #expect(harness.engine.ports[0].post([.broadcast("turn")]))
+            _ = try await harness.log.first { if case .commands = $0 { true } else { nil } }
+            #expect(harness.engine.counters.shed == 1)
+            _ = clients
+        }
+    }
+
     @Test func `frames get seven eighths of the node's budget, each loop frees its share`() {
         let budget = NodeBudget(bytesMax: 800)
         #expect(budget.add(350, own: 350) == 0 && !budget.isHalfUsed)
