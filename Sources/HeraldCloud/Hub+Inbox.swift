@@ -6,11 +6,15 @@ import HeraldWire
 ///
 /// Only these have a lane. To all others a stored message is a push like any other; they see its offset.
 struct InboxLanes {
+    /// Of one page, as frames.
+    let shownBytesMax: Int
     private var lanes: [Int: InboxLane] = [:]
     /// What is to be read when the client has taken what was shown before.
     private var afterDrain: [Int: InboxPosition] = [:]
     /// To be read now.
     private(set) var reads: [InboxRead] = []
+
+    init(shownBytesMax: Int) { self.shownBytesMax = shownBytesMax }
 
     var count: Int { lanes.count }
     var slots: [Int] { Array(lanes.keys) }
@@ -46,7 +50,7 @@ extension Hub {
         _ sink: inout Sink
     ) {
         var effects: [InboxLane.Effect] = []
-        inboxes[slot] = InboxLane(resume, &effects)
+        inboxes[slot] = InboxLane(resume, shownBytesMax: inboxes.shownBytesMax, &effects)
         for effect in effects { perform(effect, slot, &sink) }
     }
 

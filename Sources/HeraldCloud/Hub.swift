@@ -57,7 +57,7 @@ struct Hub {
     var overheld: [SocketID] = []
     /// Frames of which a sender waits to hear.
     var awaited: AwaitedFrames
-    var inboxes = InboxLanes()
+    var inboxes: InboxLanes
     private let directory: LoopDirectory?
     private var held: [Int: [HeldFrame]] = [:]
     private var roomIndex = SlotIndex()
@@ -72,8 +72,14 @@ struct Hub {
 
     /// - Parameters:
     ///   - awaitedMax: frames that may be followed at once.
+    ///   - queueBytesMax: what may wait for one socket.
     ///   - directory: to be told who is here; nil on the only loop.
-    init(awaitedMax: Int = Limits.standard.receiptsAwaitedMax, directory: LoopDirectory? = nil) {
+    init(
+        awaitedMax: Int = Limits.standard.receiptsAwaitedMax,
+        queueBytesMax: Int = SocketLimits().sendQueueBytesMax,
+        directory: LoopDirectory? = nil
+    ) {
+        inboxes = InboxLanes(shownBytesMax: queueBytesMax / 2)
         awaited = AwaitedFrames(max: awaitedMax)
         self.directory = directory
     }

@@ -9,7 +9,8 @@ import HeraldCore
 /// - opening: the session is bound, so everything stored from now on finds it or is in the first page; it is not
 ///   told `connected` before that page is read.
 /// - filling: messages are missing between what was shown and what is there. They are read page by page, the next
-///   one when the client has taken the one before. What arrives meanwhile is kept, or forgotten when it is too
+///   one when the client has taken the one before; of a page no more is shown at once than half of what may wait for
+///   a socket, and the rest is read again. What arrives meanwhile is kept, or forgotten when it is too
 ///   much: it is in the inbox.
 /// - live: what arrives next in line is passed on; what was shown already is dropped; what leaves a gap, or is of
 ///   another epoch, begins a filling.
@@ -25,6 +26,7 @@ struct InboxLane {
     /// More arrived than is kept: read on when those before are shown.
     private var hasForgotten = false
     private var isReading = false
+    private let shownBytesMax: Int
 
     enum State: Hashable {
         case opening(ResumeRequest)
@@ -58,9 +60,11 @@ struct InboxLane {
     /// Arrivals kept during a filling.
     static let keptMax = 64
 
-    /// The session is bound.
-    init(_ resume: ResumeRequest, _ effects: inout [Effect]) {
+    /// The session is bound. `shownBytesMax` is of the frames that one page may queue; the first of them is shown
+    /// whatever it has.
+    init(_ resume: ResumeRequest, shownBytesMax: Int = .max, _ effects: inout [Effect]) {
         state = .opening(resume)
+        self.shownBytesMax = shownBytesMax
         ask(&effects)
     }
 
@@ -114,13 +118,24 @@ struct InboxLane {
             }
         }
         let unseen = page.isContinuous ? page.messages.filter { isAfter($0.position, last) } : []
-        let isComplete = unseen.last.map { $0.position == page.head } ?? true
-        for (index, message) in unseen.enumerated() {
-            effects.append(.show(message, endsPage: !isComplete && index == unseen.count - 1))
+        let shown = unseen.prefix(fitting(unseen))
+        let isComplete = shown.last.map { $0.position == page.head } ?? true
+        for (index, message) in shown.enumerated() {
+            effects.append(.show(message, endsPage: !isComplete && index == shown.count - 1))
             last = message.position
         }
         state = .filling(last)
         if isComplete { release(from: last, &effects) } else { ask(afterDrain: true, &effects) }
+    }
+
+    /// How many of these may be shown at once; one at least, if there is one.
+    private func fitting(_ messages: [InboxMessage]) -> Int {
+        var bytes = 0
+        let first = messages.firstIndex { message in
+            bytes += message.frameBytes
+            return bytes > shownBytesMax
+        }
+        return max(first ?? messages.count, min(1, messages.count))
     }
 
     /// Nothing is missing up to `last`: what was kept goes on from there, as far as it is in line.
@@ -174,4 +189,16 @@ struct InboxLane {
 
     /// What was kept is not needed any more: the session is over.
     func abandoned() -> [Hub.HeldFrame] { kept.map(\.frame) }
+}
+
+extension InboxMessage {
+    /// About what the frame of it holds: the payload, in base64 where it is binary, and what stands around it.
+    fileprivate var frameBytes: Int {
+        let around = 512
+        switch message.payload {
+        case .json(let bytes): return bytes.count + around
+        case .binary(let bytes): return bytes.count * 4 / 3 + around
+        case nil: return around
+        }
+    }
 }

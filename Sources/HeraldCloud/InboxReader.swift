@@ -77,7 +77,10 @@ final class InboxReader: Sendable {
         await withTaskGroup(of: (InboxRead, InboxPage?).self) { group in
             for read in reads { group.addTask { (read, await self.page(read, inbox)) } }
             for await (read, page) in group {
-                _ = ports[read.socket.loop].post([.inboxRead(read.socket, page)])
+                // The session waits for it: a loop that has too much to do gets it later.
+                while !ports[read.socket.loop].post([.inboxRead(read.socket, page)]) {
+                    guard (try? await Task.sleep(for: Self.retry)) != nil else { return }
+                }
             }
         }
     }

@@ -6,6 +6,8 @@ import Synchronization
 final class NodeContext: Sendable {
     let node: NodeID
     let limits: Limits
+    /// What may wait for one socket.
+    let queueBytesMax: Int
     let origins: OriginRule
     let keeper: RouteKeeper
     let status: NodeStatus
@@ -29,6 +31,7 @@ final class NodeContext: Sendable {
     ) {
         node = configuration.node
         limits = configuration.limits
+        queueBytesMax = configuration.socketLimits.sendQueueBytesMax
         origins = OriginRule(allowed: configuration.allowedOrigins)
         self.keeper = keeper
         self.status = status

@@ -37,6 +37,7 @@ struct SessionHandler: ~Copyable, SocketHandler {
         gauges = context.gauges[loop]
         hub = Hub(
             awaitedMax: context.limits.receiptsAwaitedMax / context.gauges.count,
+            queueBytesMax: context.queueBytesMax,
             directory: gauges.directory
         )
     }

@@ -158,6 +158,17 @@ struct InboxLaneTests {
         #expect(shown == Array(2...stored))
     }
 
+    @Test func `of a page so much is shown as may wait for a socket, and one at least`() {
+        var lane = Transcript(.after(at(10)), shownBytesMax: 1100)
+        let page = lane.page([11, 12, 13], head: 13)
+        #expect(page == ["start 10 recovered", "show 11", "show 12 end", "read 12 drained"])
+        #expect(lane.page([13], head: 13) == ["show 13"])
+        #expect(lane.lane.state == .live(at(13)))
+        var narrow = Transcript(.after(at(10)), shownBytesMax: 100)
+        #expect(narrow.page([11, 12], head: 12) == ["start 10 recovered", "show 11 end", "read 11 drained"])
+        #expect(narrow.page([12], head: 12) == ["show 12"])
+    }
+
     private func at(_ offset: UInt64) -> InboxPosition { InboxPosition(epoch: 100, offset: offset) }
 }
 
@@ -176,9 +187,9 @@ private struct Transcript {
     /// By its first event.
     var told: [String] = []
 
-    init(_ resume: ResumeRequest) {
+    init(_ resume: ResumeRequest, shownBytesMax: Int = .max) {
         var effects: [InboxLane.Effect] = []
-        lane = InboxLane(resume, &effects)
+        lane = InboxLane(resume, shownBytesMax: shownBytesMax, &effects)
         told = words(effects)
     }
 
