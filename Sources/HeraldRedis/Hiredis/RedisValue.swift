@@ -49,8 +49,28 @@ public struct RedisReplyError: Error, Hashable, Sendable, CustomStringConvertibl
 
     public init(_ description: String) { self.description = description }
 
-    /// Its first word, such as `WRONGTYPE` or `NOSCRIPT`: the part that programs may rely on.
-    public var code: Substring { description.prefix { $0 != " " } }
+    /// The part that programs may rely on: its first word, such as `WRONGTYPE` or `NOSCRIPT`.
+    ///
+    /// Redis 6 puts words of its own before an error that a script met with: `ERR Error running script (call to
+    /// f_…): @user_script:12: -OOM command not allowed …`. Then it is the first word of that error, as Redis 7 has it.
+    public var code: Substring { scriptCode ?? description.prefix { $0 != " " } }
+
+    private var scriptCode: Substring? {
+        guard description.hasPrefix("ERR Error running script (call to "),
+            let call = description.firstRange(of: "): ")
+        else { return nil }
+        var inner = description[call.upperBound...]
+        // One place by Lua, and one by Redis where it did not even try the command.
+        let place = "@user_script:"
+        while inner.hasPrefix(place) {
+            inner = inner.dropFirst(place.count).drop { $0 == " " || $0.isNumber }
+            guard inner.hasPrefix(": ") else { return nil }
+            inner = inner.dropFirst(2)
+        }
+        if inner.first == "-" { inner = inner.dropFirst() }
+        let word = inner.prefix { $0 != " " }
+        return !word.isEmpty && word.allSatisfy { ("A"..."Z").contains($0) } ? word : nil
+    }
 
     /// Whether Redis is only passing through a bad moment (starting, failing over, out of memory, busy with a
     /// script), so that the same command may succeed later.

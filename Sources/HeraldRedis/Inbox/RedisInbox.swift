@@ -139,10 +139,7 @@ extension RedisInbox {
     }
 
     private func error(_ failure: RedisReplyError) -> InboxError {
-        // Redis 6 puts words before the error that a script met with.
-        if failure.code == "OOM" || failure.description.contains("OOM command not allowed") {
-            return .full(failure.description)
-        }
+        if failure.code == "OOM" { return .full(failure.description) }
         return failure.isPassing ? .unavailable(failure.description) : .corrupt(failure.description)
     }
 }
