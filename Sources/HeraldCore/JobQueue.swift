@@ -73,7 +73,7 @@ public protocol JobQueue: Sendable {
 public enum JobQueueError: Error, Equatable, CustomStringConvertible {
     /// Out of reach or too slow; try again after a moment.
     case unavailable(String)
-    /// As many jobs or bytes wait as may; try again when some are done.
+    /// As many jobs or bytes wait as may, or there is no memory for more; try again when some are done.
     case full(String)
     /// What stands there is not Herald's, or half of a job is gone: for the operator.
     case corrupt(String)

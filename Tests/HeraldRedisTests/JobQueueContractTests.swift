@@ -12,51 +12,59 @@ struct JobQueueUnderTest: Sendable {
     let now: @Sendable () async throws -> RedisTime
 }
 
+/// How long a claim lives in these tests.
+let jobClaimIdle = Duration.seconds(30)
+
+/// A queue with three tries for a step.
+func withJobQueue(
+    _ kind: Kind,
+    _ change: (inout JobLimits) -> Void = { _ in },
+    _ body: @Sendable (JobQueueUnderTest) async throws -> Void
+) async throws {
+    var limits = JobLimits()
+    limits.claimIdle = jobClaimIdle
+    limits.triesMax = 3
+    change(&limits)
+    switch kind {
+    case .memory:
+        let queue = MemoryJobQueue(limits: limits)
+        try await body(
+            JobQueueUnderTest(
+                queue: queue,
+                pass: { queue.advance(by: $0 + .milliseconds(1)) },
+                forget: { queue.forget() },
+                now: { queue.now }
+            )
+        )
+    case .redis: try await withRedisJobQueue(limits) { under, _ async throws in try await body(under) }
+    }
+}
+
+func withRedisJobQueue(
+    _ limits: JobLimits,
+    _ body: @Sendable (JobQueueUnderTest, RedisLink) async throws -> Void
+) async throws {
+    try await withRedisTable { _, link async throws in
+        try await body(
+            JobQueueUnderTest(
+                queue: RedisJobQueue(link: link, limits: limits),
+                pass: { try await passTime($0, at: link) },
+                forget: { try await link.send(RedisCommand("FLUSHALL")) },
+                now: { RedisTime(milliseconds: UInt64(try await redisMilliseconds(link))) }
+            ),
+            link
+        )
+    }
+}
+
 /// What every `JobQueue` promises. Runs against the one in memory and the one on Redis.
 @Suite(.serialized, .timeLimit(.minutes(1)))
 struct JobQueueContractTests {
-    private static let idle = Duration.seconds(30)
-
-    private func withQueue(
-        _ kind: Kind,
-        _ change: (inout JobLimits) -> Void = { _ in },
-        _ body: @Sendable (JobQueueUnderTest) async throws -> Void
-    ) async throws {
-        var limits = JobLimits()
-        limits.claimIdle = Self.idle
-        limits.triesMax = 3
-        change(&limits)
-        switch kind {
-        case .memory:
-            let queue = MemoryJobQueue(limits: limits)
-            try await body(
-                JobQueueUnderTest(
-                    queue: queue,
-                    pass: { queue.advance(by: $0 + .milliseconds(1)) },
-                    forget: { queue.forget() },
-                    now: { queue.now }
-                )
-            )
-        case .redis:
-            let limits = limits
-            try await withRedisTable { _, link async throws in
-                try await body(
-                    JobQueueUnderTest(
-                        queue: RedisJobQueue(link: link, limits: limits),
-                        pass: { try await passTime($0, at: link) },
-                        forget: { try await link.send(RedisCommand("FLUSHALL")) },
-                        now: { RedisTime(milliseconds: UInt64(try await redisMilliseconds(link))) }
-                    )
-                )
-            }
-        }
-    }
-
     // MARK: Steps
 
     @Test(arguments: Kind.allCases)
     func `a job is carried out step by step, and each step counts once`(_ kind: Kind) async throws {
-        try await withQueue(kind) { under async throws in
+        try await withJobQueue(kind) { under async throws in
             let queue = under.queue
             let job = try newJob(steps: [["alice", "bob"], ["carol"]])
             #expect(try await queue.add(job) == .queued)
@@ -84,7 +92,7 @@ struct JobQueueContractTests {
 
     @Test(arguments: Kind.allCases)
     func `all kinds of targets come back as they were`(_ kind: Kind) async throws {
-        try await withQueue(kind) { under async throws in
+        try await withJobQueue(kind) { under async throws in
             var ids = JobIDSource(random: 1)
             let targets: [Target] = [
                 .everyone, .room(try RoomID("k:news")), .key(try UserKey("a/b/phone")),
@@ -100,13 +108,13 @@ struct JobQueueContractTests {
 
     @Test(arguments: Kind.allCases)
     func `a claim that lapsed is another worker's, and the first is refused`(_ kind: Kind) async throws {
-        try await withQueue(kind) { under async throws in
+        try await withJobQueue(kind) { under async throws in
             let queue = under.queue
             let job = try newJob(steps: [["alice"], ["bob"]])
             _ = try await queue.add(job)
             let frozen = try await queue.claimOne()
             #expect(try await queue.claimAll(by: "w2").isEmpty)
-            try await under.pass(Self.idle)
+            try await under.pass(jobClaimIdle)
             let taken = try await queue.claimOne(by: "w2")
             #expect(taken.fence > frozen.fence && taken.tries == 2 && taken.step?.index == 0)
             let progress = JobProgress(step: 0, targets: 1, verdicts: ["routed": 1])
@@ -119,16 +127,16 @@ struct JobQueueContractTests {
                 return
             }
             // What is renewed does not lapse.
-            try await under.pass(Self.idle * 0.7)
+            try await under.pass(jobClaimIdle * 0.7)
             #expect(try await queue.advance(taken, finished: nil, wantsStep: false) == .carryOn)
-            try await under.pass(Self.idle * 0.7)
+            try await under.pass(jobClaimIdle * 0.7)
             #expect(try await queue.claimAll(by: "w3").isEmpty)
         }
     }
 
     @Test(arguments: Kind.allCases)
     func `a job that comes again is as it was, however long it waits since`(_ kind: Kind) async throws {
-        try await withQueue(kind) { under async throws in
+        try await withJobQueue(kind) { under async throws in
             let queue = under.queue
             var job = try newJob(steps: [["alice"], ["bob"]], dueAt: try await under.now() + .seconds(7200))
             job.digest = "one"
@@ -149,7 +157,7 @@ struct JobQueueContractTests {
 
     @Test(arguments: Kind.allCases)
     func `a released job is the next worker's at once`(_ kind: Kind) async throws {
-        try await withQueue(kind) { under async throws in
+        try await withJobQueue(kind) { under async throws in
             _ = try await under.queue.add(try newJob(steps: [["alice"]]))
             let claim = try await under.queue.claimOne()
             try await under.queue.release(claim)
@@ -161,7 +169,7 @@ struct JobQueueContractTests {
 
     @Test(arguments: Kind.allCases)
     func `a scheduled job is claimed when it is due, once`(_ kind: Kind) async throws {
-        try await withQueue(kind) { under async throws in
+        try await withJobQueue(kind) { under async throws in
             let due = try await under.now() + .seconds(20)
             let job = try newJob(steps: [["alice"]], dueAt: due)
             #expect(try await under.queue.add(job) == .scheduled)
@@ -178,7 +186,7 @@ struct JobQueueContractTests {
 
     @Test(arguments: Kind.allCases)
     func `finished jobs are forgotten after their time`(_ kind: Kind) async throws {
-        try await withQueue(kind, { $0.finishedKept = .seconds(20) }) { under async throws in
+        try await withJobQueue(kind, { $0.finishedKept = .seconds(20) }) { under async throws in
             let job = try newJob(steps: [["alice"]])
             _ = try await under.queue.add(job)
             _ = try await under.queue.change(job.id, .cancel)
@@ -195,7 +203,7 @@ struct JobQueueContractTests {
 
     @Test(arguments: Kind.allCases)
     func `a step that fails is tried again and then given up`(_ kind: Kind) async throws {
-        try await withQueue(kind) { under async throws in
+        try await withJobQueue(kind) { under async throws in
             let queue = under.queue
             let job = try newJob(steps: [["alice"]])
             _ = try await queue.add(job)
@@ -221,22 +229,22 @@ struct JobQueueContractTests {
 
     @Test(arguments: Kind.allCases)
     func `a job that its workers do not survive is given up`(_ kind: Kind) async throws {
-        try await withQueue(kind) { under async throws in
+        try await withJobQueue(kind) { under async throws in
             let queue = under.queue
             let job = try newJob(steps: [["alice"], ["poison"]])
             _ = try await queue.add(job)
             for _ in 0..<2 {
                 _ = try await queue.claimOne()
-                try await under.pass(Self.idle)
+                try await under.pass(jobClaimIdle)
             }
             // A step that is saved begins the count anew.
             let progress = JobProgress(step: 0, targets: 1, verdicts: [:])
             _ = try await queue.advance(try await queue.claimOne(), finished: progress, wantsStep: true)
             for _ in 0..<2 {
-                try await under.pass(Self.idle)
+                try await under.pass(jobClaimIdle)
                 #expect(try await queue.claimOne().step?.index == 1)
             }
-            try await under.pass(Self.idle)
+            try await under.pass(jobClaimIdle)
             #expect(try await queue.claimAll().isEmpty)
             let dead = try #require(try await queue.find(job.id))
             #expect(dead.state == .dead && dead.failure.contains("step 1"))
@@ -245,7 +253,7 @@ struct JobQueueContractTests {
 
     @Test(arguments: Kind.allCases)
     func `a queue that lost everything goes on with what comes`(_ kind: Kind) async throws {
-        try await withQueue(kind) { under async throws in
+        try await withJobQueue(kind) { under async throws in
             let queue = under.queue
             _ = try await queue.add(try newJob(steps: [["alice"]]))
             let claim = try await queue.claimOne()

@@ -44,6 +44,16 @@ public final class RedisJobQueue: JobQueue {
 
     public func add(_ job: NewJob) async throws(JobQueueError) -> JobState? {
         let coming = keys.jobComing(job.id.partition, .random(in: 0...(.max)))
+        do throws(JobQueueError) {
+            return try await add(job, by: coming)
+        } catch {
+            // A Redis without memory shall not keep the pieces that it took before.
+            if case .full = error { _ = try? await send([RedisCommand("UNLINK", .text(coming))]) }
+            throw error
+        }
+    }
+
+    private func add(_ job: NewJob, by coming: String) async throws(JobQueueError) -> JobState? {
         let stepsKey = RedisArgument.text(coming)
         var bytes = job.message.count
         var piece: [RedisArgument] = [stepsKey]
@@ -214,6 +224,7 @@ extension RedisJobQueue {
             throw .unavailable(error.description)
         }
         for case .error(let error) in replies {
+            if error.code == "OOM" { throw .full("Redis is out of memory") }
             // A key that a script met with is not Herald's, or a script is wrong: neither passes.
             throw error.isPassing ? .unavailable(error.description) : .corrupt(error.description)
         }

@@ -18,6 +18,8 @@ local state, step, all = stored[1], tonumber(stored[3]), tonumber(stored[4])
 if not state then return { 'stop', '' } end
 if stored[2] ~= ARGV[2] then return { 'stop', state } end
 
+-- First, because it needs no memory. It changes nothing where the entry is not being worked on.
+redis.pcall('XCLAIM', base, group, stored[6], 0, stored[5], 'JUSTID')
 if tonumber(ARGV[3]) == step and step < all then
     step = step + 1
     local verdicts = {}
@@ -38,6 +40,5 @@ if step >= all then
     finish(id, state, 'done')
     return { 'done' }
 end
-redis.pcall('XCLAIM', base, group, stored[6], 0, stored[5], 'JUSTID')
 if ARGV[5] == '1' then return { 'run', step, redis.call('HGET', steps(id), step) } end
 return { 'on' }

@@ -22,13 +22,10 @@ if ARGV[2] == 'pause' and unfinished then
 elseif ARGV[2] == 'pause' and state == 'paused' then
     return { 1, state }
 elseif ARGV[2] == 'resume' and state == 'paused' then
+    local waits = due > now
+    if waits then schedule(id, state, 'scheduled', due) else enlist(id, state) end
     redis.call('HSET', job(id), 'tries', 0)
-    if due > now then
-        schedule(id, state, 'scheduled', due)
-        return { 1, 'scheduled' }
-    end
-    enlist(id, state)
-    return { 1, 'queued' }
+    return { 1, waits and 'scheduled' or 'queued' }
 elseif ARGV[2] == 'resume' and unfinished then
     return { 1, state }
 elseif ARGV[2] == 'cancel' and (unfinished or state == 'paused') then
@@ -37,8 +34,8 @@ elseif ARGV[2] == 'cancel' and (unfinished or state == 'paused') then
 elseif ARGV[2] == 'cancel' and state == 'cancelled' then
     return { 1, state }
 elseif ARGV[2] == 'requeue' and state == 'dead' then
-    redis.call('HSET', job(id), 'tries', 0)
     enlist(id, state)
+    redis.call('HSET', job(id), 'tries', 0)
     return { 1, 'queued' }
 elseif ARGV[2] == 'delete' and (state == 'done' or state == 'cancelled' or state == 'dead') then
     forget(id, state)

@@ -13,6 +13,8 @@ local stored = redis.call('HMGET', job(id), 'state', 'fence', 'tries')
 if stored[1] ~= 'running' or stored[2] ~= ARGV[2] then return false end
 
 local pause, tries = tonumber(ARGV[3]), tonumber(stored[3])
+-- Of no effect but that a Redis without memory does the rest too.
+redis.call('ZREM', base .. ':due', id)
 -- A repetition of this call, and what the worker may still say, come too late.
 redis.call('HINCRBY', job(id), 'fence', 1)
 if pause == -2 then

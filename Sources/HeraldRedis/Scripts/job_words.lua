@@ -8,6 +8,10 @@
 -- Reply    that of the script that follows
 --
 -- A job's entry in the stream is named in its hash: any other entry of it is stale, and dropped by who reads it.
+--
+-- Redis that is out of memory refuses a script whose first write may need some (HSET, ZADD), and carries the whole of
+-- any other out. What saves, ends or frees something begins with a write that needs none (ZREM, DEL, XCLAIM): else
+-- steps would go out again and again, and nothing could make room.
 
 local base = KEYS[1]
 local group = 'workers'
@@ -27,13 +31,13 @@ end
 
 -- Out of the stream and out of the times that are due.
 local function unlist(id)
+    redis.call('ZREM', base .. ':due', id)
     local entry = redis.call('HGET', job(id), 'entry')
     if entry and entry ~= '' then
         redis.call('XACK', base, group, entry)
         redis.call('XDEL', base, entry)
     end
     redis.call('HSET', job(id), 'entry', '', 'due', 0)
-    redis.call('ZREM', base .. ':due', id)
 end
 
 -- Into the stream, as a new entry.
@@ -53,11 +57,11 @@ end
 
 -- Gives back what only an unfinished job needs.
 local function lighten(id)
+    redis.call('DEL', steps(id))
+    redis.call('HDEL', job(id), 'message')
     local bytes = tonumber(redis.call('HGET', job(id), 'bytes') or 0)
     if bytes > 0 then redis.call('HINCRBY', base .. ':sums', 'bytes', -bytes) end
     redis.call('HSET', job(id), 'bytes', 0)
-    redis.call('HDEL', job(id), 'message')
-    redis.call('DEL', steps(id))
 end
 
 local function finish(id, from, to)

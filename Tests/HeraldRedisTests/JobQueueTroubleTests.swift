@@ -1,0 +1,114 @@
+import HeraldCore
+import HeraldRedis
+import HeraldTesting
+import Testing
+
+/// What jobs outlive: names that are used again, and Redis's own troubles.
+@Suite(.serialized, .timeLimit(.minutes(1)))
+struct JobQueueTroubleTests {
+    private let progress = JobProgress(step: 0, targets: 1, verdicts: ["routed": 1])
+
+    private var limits: JobLimits {
+        var limits = JobLimits()
+        limits.claimIdle = jobClaimIdle
+        limits.finishedKept = .seconds(20)
+        return limits
+    }
+
+    // MARK: No memory
+
+    /// Adds a job of two steps for each name, and claims them all.
+    private func claimed(_ names: String..., from queue: any JobQueue) async throws -> [String: JobClaim] {
+        var jobs: [JobID: String] = [:]
+        for (index, name) in names.enumerated() {
+            let job = try newJob(steps: [["a"], ["b"]], random: UInt64(index))
+            _ = try await queue.add(job)
+            jobs[job.id] = name
+        }
+        let claims = try await queue.claimAll().compactMap { claim in jobs[claim.id].map { ($0, claim) } }
+        return Dictionary(uniqueKeysWithValues: claims)
+    }
+
+    @Test func `a step is saved and a job ends while Redis is out of memory`() async throws {
+        try await withRedisJobQueue(limits) { under, link async throws in
+            let queue = under.queue
+            let claims = try await claimed("goes", "ends", "paused", "fails", "hopeless", "free", from: queue)
+            let ends = try #require(claims["ends"])
+            let paused = try #require(claims["paused"])
+            _ = try await queue.advance(ends, finished: progress, wantsStep: false)
+            _ = try await queue.change(paused.id, .pause)
+            try await link.send(RedisCommand("CONFIG", "SET", "maxmemory", "1"))
+
+            let goes = try #require(claims["goes"])
+            let next = JobStep(index: 1, targets: [.user(try UserID("b"))])
+            #expect(try await queue.advance(goes, finished: progress, wantsStep: true) == .run(next))
+            let last = JobProgress(step: 1, targets: 1, verdicts: [:])
+            #expect(try await queue.advance(ends, finished: last, wantsStep: true) == .finished)
+            let order = try await queue.advance(paused, finished: progress, wantsStep: true)
+            #expect(order == .stop(.paused))
+            for (claim, done) in [(goes, 1), (ends, 2), (paused, 1)] {
+                #expect(try await queue.find(claim.id)?.stepsDone == done)
+            }
+            let retried = try await queue.fail(#require(claims["fails"]), reason: "", pause: .seconds(90))
+            #expect(retried == .retrying)
+            let hopeless = try #require(claims["hopeless"])
+            #expect(try await queue.fail(hopeless, reason: "", pause: nil) == .dead)
+            let free = try #require(claims["free"])
+            try await queue.release(free)
+            #expect(try await queue.change(paused.id, .resume) == .done(.queued))
+            #expect(try await queue.change(hopeless.id, .requeue) == .done(.queued))
+            let again = try await queue.claimAll(by: "w2").map(\.id)
+            #expect(Set(again) == [paused.id, hopeless.id, free.id])
+        }
+    }
+
+    @Test func `a Redis that is out of memory takes no job, and can be emptied of them`() async throws {
+        try await withRedisJobQueue(limits) { under, link async throws in
+            let queue = under.queue
+            let claims = try await claimed("done", "dead", "cancelled", from: queue)
+            let done = try #require(claims["done"])
+            let last = JobProgress(step: 1, targets: 1, verdicts: [:])
+            _ = try await queue.advance(done, finished: progress, wantsStep: false)
+            #expect(try await queue.advance(done, finished: last, wantsStep: false) == .finished)
+            let dead = try #require(claims["dead"])
+            #expect(try await queue.fail(dead, reason: "", pause: nil) == .dead)
+            let cancelled = try #require(claims["cancelled"])
+            let soon = try newJob(steps: [["a"]], dueAt: try await under.now() + .seconds(20), random: 50)
+            let far = try newJob(steps: [["a"]], dueAt: try await under.now() + .seconds(900), random: 51)
+            for job in [soon, far] { #expect(try await queue.add(job) == .scheduled) }
+            try await under.pass(.seconds(20))
+            try await link.send(RedisCommand("CONFIG", "SET", "maxmemory", "1"))
+
+            #expect(try await queue.change(dead.id, .delete) == .done(nil))
+            #expect(try await queue.change(far.id, .cancel) == .done(.cancelled))
+            #expect(try await queue.change(cancelled.id, .cancel) == .done(.cancelled))
+            // Forgets what is past its keeping, and moves what is due.
+            #expect(try await queue.claimAll(by: "w2").map(\.id) == [soon.id])
+            #expect(try await queue.find(done.id) == nil)
+            #expect(try await queue.find(dead.id) == nil)
+            let refused = try newJob(steps: [["a"]], random: 52)
+            let full = JobQueueError.full("Redis is out of memory")
+            await #expect(throws: full) { try await queue.add(refused) }
+            #expect(try await queue.find(refused.id) == nil)
+            // Only what ended is left, without what it held, and what runs.
+            _ = try await queue.change(soon.id, .cancel)
+            #expect(try await queue.counts().bytes == 0)
+        }
+    }
+
+    @Test func `a job that memory ends under leaves nothing`() async throws {
+        try await withRedisJobQueue(limits) { under, link async throws in
+            let facts = try #require(try await link.send(RedisCommand("INFO", "memory")).text)
+            let used = facts.split(whereSeparator: \.isNewline).first { $0.hasPrefix("used_memory:") }
+            let bytes = try #require(used.flatMap { Int64($0.dropFirst("used_memory:".count)) })
+            try await link.send(RedisCommand("CONFIG", "SET", "maxmemory", .integer(bytes + 2 << 20)))
+            let step = (0..<500).map { "user-of-a-rather-long-name-\($0)" }
+            let job = try newJob(steps: Array(repeating: step, count: 500))
+            await #expect(throws: JobQueueError.full("Redis is out of memory")) {
+                try await under.queue.add(job)
+            }
+            #expect(try await link.send(RedisCommand("KEYS", "*")).elements == [])
+            #expect(try await under.queue.add(try newJob(steps: [["alice"]])) == .queued)
+        }
+    }
+}
