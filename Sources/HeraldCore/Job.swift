@@ -143,7 +143,7 @@ public struct JobRecord: Sendable, Equatable {
 public struct JobClaim: Sendable, Equatable {
     public var id: JobID
     public var worker: String
-    /// Larger with each claim of the job: what an older one asks for is refused.
+    /// Larger with each claim of the job, also when its name was used before: what an older one asks for is refused.
     public var fence: UInt64
     /// This claim included; the last one that is allowed has `JobLimits.triesMax`.
     public var tries: Int

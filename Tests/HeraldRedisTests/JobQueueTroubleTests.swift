@@ -15,6 +15,52 @@ struct JobQueueTroubleTests {
         return limits
     }
 
+    // MARK: Names and numbers
+
+    @Test(arguments: Kind.allCases)
+    func `a claim of a job that was deleted is none of the next job of its name`(_ kind: Kind) async throws {
+        try await withJobQueue(kind) { under async throws in
+            let queue = under.queue
+            let job = try newJob(steps: [["alice"]])
+            var claims: [JobClaim] = []
+            // As fast as can be: no millisecond needs to pass.
+            for _ in 0..<5 {
+                _ = try await queue.add(job)
+                let claim = try await queue.claimOne()
+                for old in claims {
+                    #expect(old.fence < claim.fence)
+                    #expect(try await queue.advance(old, finished: nil, wantsStep: true) == .stop(.running))
+                    let late = try await queue.advance(old, finished: progress, wantsStep: false)
+                    #expect(late == .stop(.running))
+                    #expect(try await queue.fail(old, reason: "late", pause: nil) == nil)
+                }
+                #expect(try await queue.find(job.id)?.targetsDone == 0)
+                claims.append(claim)
+                #expect(try await queue.change(job.id, .cancel) == .done(.cancelled))
+                #expect(try await queue.change(job.id, .delete) == .done(nil))
+            }
+        }
+    }
+
+    @Test func `a claim that Redis has lost is refused once the job is claimed again`() async throws {
+        try await withRedisJobQueue(limits) { under, link async throws in
+            let job = try newJob(steps: [["alice"]])
+            _ = try await under.queue.add(job)
+            let key = RedisArgument.text("herald:jobs:{0}:job:\(job.id)")
+            let lost = try await under.queue.claimOne()
+            // All that was written of the claim's number is gone, as after a crash.
+            try await link.send(RedisCommand("HSET", key, "fence", 0))
+            try await link.send(RedisCommand("HDEL", "herald:jobs:{0}:sums", "fence"))
+            try await under.pass(jobClaimIdle)
+            let next = try await under.queue.claimOne(by: "w2")
+            #expect(next.fence > lost.fence)
+            #expect(
+                try await under.queue.advance(lost, finished: progress, wantsStep: true) == .stop(.running)
+            )
+            #expect(try await under.queue.advance(next, finished: progress, wantsStep: true) == .finished)
+        }
+    }
+
     // MARK: No memory
 
     /// Adds a job of two steps for each name, and claims them all.

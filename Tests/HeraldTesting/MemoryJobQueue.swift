@@ -25,6 +25,7 @@ public final class MemoryJobQueue: JobQueue {
         var now = RedisTime(milliseconds: 1_000_000)
         var isUnavailable = false
         var lastPlace: UInt64 = 0
+        var lastFence: UInt64 = 0
         var jobs: [JobID: Entry] = [:]
     }
 
@@ -39,7 +40,12 @@ public final class MemoryJobQueue: JobQueue {
     public func advance(by duration: Duration) { state.withLock { $0.now = $0.now + duration } }
 
     /// Loses everything.
-    public func forget() { state.withLock { $0.jobs = [:] } }
+    public func forget() {
+        state.withLock { state in
+            state.jobs = [:]
+            state.lastFence = 0
+        }
+    }
 
     public var now: RedisTime { state.withLock { $0.now } }
 
@@ -272,7 +278,8 @@ extension MemoryJobQueue.State {
             move(id, to: .dead)
             return nil
         }
-        job.fence += 1
+        lastFence = max(now.milliseconds, lastFence + 1)
+        job.fence = lastFence
         job.record.worker = worker
         job.renewed = now
         jobs[id] = job

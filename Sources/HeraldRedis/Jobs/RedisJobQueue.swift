@@ -7,6 +7,7 @@
 //     herald:jobs:{3}:due        zset    job → when it is to be queued: scheduled ones, and those between two tries
 //     herald:jobs:{3}:all        zset    job → when it was made
 //     herald:jobs:{3}:STATE      zset    job → since when; `:dead` has the dead letters
+//     herald:jobs:{3}:sums       hash    bytes of what waits, and the last fencing number
 //
 // Every change is one script in one slot, so that a job is always in exactly one state and its claim, its progress
 // and its place in the stream never disagree. The scripts judge by Redis's clock and by the fencing number; what this

@@ -11,6 +11,9 @@
 -- Reply    for each job {id, fence, tries, rate, message, steps done, the next step's targets or nil}
 --
 -- Each kind of housekeeping does at most a hundred jobs a call, so that no call is long.
+--
+-- The fencing number is max(now, the partition's last + 1): no job has one twice, although its hash goes with it when
+-- it is deleted and added anew, and although a counter goes back where Redis lost its last second.
 
 local few = 100
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', base .. ':due', '-inf', text(now), 'LIMIT', 0, few)) do
@@ -40,6 +43,15 @@ local function drop(entry)
     redis.call('XDEL', base, entry)
 end
 
+local fence
+local function newest()
+    if not fence then
+        fence = text(math.max(now, tonumber(redis.call('HGET', base .. ':sums', 'fence') or 0) + 1))
+        redis.call('HSET', base .. ':sums', 'fence', fence)
+    end
+    return fence
+end
+
 local function take(entry, id)
     local stored = id and redis.call('HMGET', job(id), 'entry', 'state', 'tries', 'step', 'rate', 'message')
     if not stored or stored[1] ~= entry then return drop(entry) end
@@ -50,11 +62,10 @@ local function take(entry, id)
         redis.call('HSET', job(id), 'failure', 'its workers were lost in step ' .. step)
         return
     end
-    local fence = redis.call('HINCRBY', job(id), 'fence', 1)
-    redis.call('HSET', job(id), 'tries', tries, 'worker', ARGV[1])
+    redis.call('HSET', job(id), 'fence', newest(), 'tries', tries, 'worker', ARGV[1])
     move(id, state, 'running')
     taken[#taken + 1] = {
-        id, fence, tries, stored[5], stored[6] or '', step, redis.call('HGET', steps(id), step),
+        id, newest(), tries, stored[5], stored[6] or '', step, redis.call('HGET', steps(id), step),
     }
 end
 

@@ -3,7 +3,8 @@
 -- KEYS[1]  herald:jobs:{3}, the stream of one partition. All else has this name and an ending, so that it lies in the
 --          same slot: `:job:ID` (a hash, the job), `:steps:ID` (a hash: step -> its targets, one a line), `:due`
 --          (a zset: job -> when it is to be queued), `:all` (a zset: job -> when it was made), `:STATE` (a zset:
---          job -> since when; `:dead` has the dead letters) and `:sums` (a hash: bytes of what waits)
+--          job -> since when; `:dead` has the dead letters) and `:sums` (a hash: bytes of what waits, and the last
+--          fencing number)
 -- ARGV     those of the script that follows
 -- Reply    that of the script that follows
 --
