@@ -142,6 +142,8 @@ public struct JobRecord: Sendable, Equatable {
 /// A worker's right to go on with a job, for as long as nobody else has claimed it.
 public struct JobClaim: Sendable, Equatable {
     public var id: JobID
+    /// When the job was made.
+    public var created: RedisTime
     public var worker: String
     /// Larger with each claim of the job, also when its name was used before: what an older one asks for is refused.
     public var fence: UInt64
@@ -154,6 +156,7 @@ public struct JobClaim: Sendable, Equatable {
 
     public init(
         id: JobID,
+        created: RedisTime,
         worker: String,
         fence: UInt64,
         tries: Int = 1,
@@ -162,6 +165,7 @@ public struct JobClaim: Sendable, Equatable {
         step: JobStep?
     ) {
         self.id = id
+        self.created = created
         self.worker = worker
         self.fence = fence
         self.tries = tries

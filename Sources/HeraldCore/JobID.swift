@@ -43,8 +43,11 @@ public struct JobID: Hashable, Sendable, Comparable, CustomStringConvertible {
     }
 
     /// The id of the push that carries one step: the same whenever and by whomever the step is carried out, so
-    /// that clients drop a step that is repeated.
-    public func push(ofStep step: Int) -> PushID { PushID(unchecked: "\(self).\(step)") }
+    /// that clients drop a step that is repeated. Where a job is forgotten and its name used again, the time of its
+    /// making tells the two apart.
+    public func push(ofStep step: Int, created: RedisTime) -> PushID {
+        PushID(unchecked: "\(self).\(String(created.milliseconds, radix: 32)).\(step)")
+    }
 
     private static func allows(_ byte: UInt8) -> Bool {
         switch byte {

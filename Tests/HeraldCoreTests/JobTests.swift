@@ -8,7 +8,19 @@ struct JobTests {
         #expect(first.map(\.partition) == (0..<16).map { $0 % 8 })
         #expect(Set(first).count == 16)
         for id in first { #expect(try JobID(id.description) == id) }
-        #expect(first[0].push(ofStep: 12).description == "\(first[0]).12")
+    }
+
+    @Test func `a push's id tells the job, its life and the step`() throws {
+        var ids = JobIDSource(random: 1)
+        let id = ids.next()
+        let created = RedisTime(milliseconds: 1_800_000_000_000)
+        #expect(id.push(ofStep: 12, created: created).description == "\(id).1kcc5ok00.12")
+        #expect(
+            id.push(ofStep: 12, created: created) != id.push(ofStep: 12, created: created + .milliseconds(1))
+        )
+        let longest = try JobID(String(repeating: "v", count: 39) + "7")
+        let push = longest.push(ofStep: .max, created: RedisTime(milliseconds: .max))
+        #expect(try PushID(push.description) == push)
     }
 
     @Test(arguments: ["", "short7", "0123456789", "0123456x9a8", "01234567 1", "01234567{1", "01234567A1"])

@@ -46,7 +46,7 @@ struct JobControlTests {
         _ = try await queue.add(job)
         try await working { sent, gate, _ async throws in
             var pushes = sent.makeAsyncIterator()
-            #expect(await pushes.next()?.push.id == job.id.push(ofStep: 0))
+            #expect(try await pushes.next()?.push.id == queue.push(of: job))
             #expect(try await queue.change(job.id, .pause) == .done(.paused))
             gate.letOneThrough()
             // The step's saving is the worker's next dealing with the queue; another look at it follows.
@@ -59,7 +59,7 @@ struct JobControlTests {
             let next = await pushes.next()
             let record = try #require(try await queue.find(job.id))
             // Either the saving came before the resumption or was refused after it: the push id tells a repeat.
-            #expect(next?.push.id == job.id.push(ofStep: record.stepsDone))
+            #expect(next?.push.id == job.id.push(ofStep: record.stepsDone, created: record.created))
             #expect(try await queue.change(job.id, .cancel) == .done(.cancelled))
         }
         #expect(try await queue.find(job.id)?.state == .cancelled)
@@ -70,7 +70,7 @@ struct JobControlTests {
         _ = try await queue.add(job)
         try await working(held: false) { sent, _, _ async throws in
             var pushes = sent.makeAsyncIterator()
-            #expect(await pushes.next()?.push.id == job.id.push(ofStep: 0))
+            #expect(try await pushes.next()?.push.id == queue.push(of: job))
             // The job waits for its second step, the worker for its next look.
             await clock.waitUntilSleeping(2)
             #expect(try await queue.change(job.id, .cancel) == .done(.cancelled))
@@ -103,7 +103,7 @@ struct JobControlTests {
         _ = try await queue.add(job)
         try await working { sent, gate, group async throws in
             var pushes = sent.makeAsyncIterator()
-            #expect(await pushes.next()?.push.id == job.id.push(ofStep: 0))
+            #expect(try await pushes.next()?.push.id == queue.push(of: job))
             await group.triggerGracefulShutdown()
             gate.open()
         }
@@ -121,8 +121,8 @@ struct JobControlTests {
                 message: Array(#"{}"#.utf8),
                 steps: [[.everyone]]
             )
-            all.insert(job.id.push(ofStep: 0))
             _ = try await queue.add(job)
+            all.insert(try await queue.push(of: job))
         }
         try await working(held: false) { [all] sent, _, _ async throws in
             var seen: [PushID] = []

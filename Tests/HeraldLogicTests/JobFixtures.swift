@@ -1,6 +1,7 @@
 import HeraldCore
 import HeraldTesting
 import Synchronization
+import Testing
 
 @testable import HeraldLogic
 
@@ -125,6 +126,14 @@ func job(_ steps: Int, of size: Int, rate: Int = 0, random: UInt64 = 1) throws -
         },
         ratePerSecond: rate
     )
+}
+
+extension MemoryJobQueue {
+    /// The id under which a step of a job that is there goes out.
+    func push(of job: NewJob, step: Int = 0) async throws -> PushID {
+        let record = try #require(try await find(job.id))
+        return job.id.push(ofStep: step, created: record.created)
+    }
 }
 
 func routed(_ push: Push) -> PushAnswer {

@@ -9,6 +9,8 @@ struct JobRunStateMachineTests {
         return ids.next()
     }()
 
+    private static let created = RedisTime(milliseconds: 1_800_000_000_000)
+
     private func step(_ index: Int, _ count: Int = 1) throws -> JobStep {
         JobStep(index: index, targets: try (0..<count).map { .user(try UserID("u\(index)-\($0)")) })
     }
@@ -24,6 +26,7 @@ struct JobRunStateMachineTests {
         limits.triesMax = 3
         let claim = JobClaim(
             id: Self.id,
+            created: Self.created,
             worker: "w",
             fence: 1,
             tries: tries,
@@ -35,7 +38,7 @@ struct JobRunStateMachineTests {
 
     private func answer(_ step: JobStep, _ verdict: Verdict = .routed) -> PushAnswer {
         PushAnswer(
-            id: Self.id.push(ofStep: step.index),
+            id: Self.id.push(ofStep: step.index, created: Self.created),
             verdicts: step.targets.map { TargetVerdict(target: $0, verdict: verdict) }
         )
     }
@@ -127,7 +130,7 @@ struct JobRunStateMachineTests {
 
     private func answer(_ step: JobStep, _ verdicts: [Verdict]) -> PushAnswer {
         PushAnswer(
-            id: Self.id.push(ofStep: step.index),
+            id: Self.id.push(ofStep: step.index, created: Self.created),
             verdicts: zip(step.targets, verdicts).map { TargetVerdict(target: $0, verdict: $1) }
         )
     }
@@ -181,7 +184,7 @@ struct JobRunStateMachineTests {
         for (verdict, isSentAgain) in cases {
             var machine = machine(JobStep(index: 0, targets: [verdict.target]))
             _ = machine.begin(at: .zero)
-            let answer = PushAnswer(id: Self.id.push(ofStep: 0), verdicts: [verdict])
+            let answer = PushAnswer(id: Self.id.push(ofStep: 0, created: Self.created), verdicts: [verdict])
             let command = machine.sent(answer, at: .zero, random: 0)
             let progress = JobProgress(step: 0, targets: 1, verdicts: ["unreachable": 1])
             let saves = JobRunStateMachine.Command.advance(finished: progress, wantsStep: true)

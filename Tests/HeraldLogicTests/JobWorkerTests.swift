@@ -92,6 +92,17 @@ struct JobWorkerTests {
         #expect(clients.shown.values.allSatisfy { $0 == 1 } && clients.shown.count == 2)
     }
 
+    @Test func `a name that is used again is shown again`() async throws {
+        for life in 1...2 {
+            let job = try job(2, of: 1)
+            #expect(try await queue.add(job) == .queued)
+            #expect(try await !work())
+            #expect(clients.shown.count == 2 && clients.shown.values.allSatisfy { $0 == life })
+            #expect(try await queue.change(job.id, .delete) == .done(nil))
+            queue.advance(by: .milliseconds(1))
+        }
+    }
+
     @Test func `a message that cannot be read is dead at once`() async throws {
         var unreadable = try job(1, of: 1)
         unreadable.message = Array("{]".utf8)
@@ -137,7 +148,8 @@ struct JobWorkerTests {
         #expect(end.state == .done && end.targetsDone == 3 && end.verdicts == ["acked": 3])
         let sent = pushes.withLock { $0 }
         #expect(sent.map(\.targets) == (0..<3).map { Array(asked.steps[0][$0...]) })
-        #expect(sent.allSatisfy { $0.id == asked.id.push(ofStep: 0) && $0.isRepeat })
+        let id = try await queue.push(of: asked)
+        #expect(sent.allSatisfy { $0.id == id && $0.isRepeat })
         #expect(sent.allSatisfy { $0.confirm == .acked && $0.deadline == .milliseconds(1500) })
         let counters = worker.counters.done
         #expect(counters.steps == 1 && counters.stepsRepeated == 2 && counters.targets == ["acked": 3])
@@ -157,13 +169,13 @@ struct JobWorkerTests {
             var pushes = sent.makeAsyncIterator()
             let lost = try job(2, of: 1)
             _ = try await queue.add(lost)
-            #expect(await pushes.next()?.id == lost.id.push(ofStep: 0))
+            #expect(try await pushes.next()?.id == queue.push(of: lost))
             queue.forget()
             hold.open()
             let next = try job(2, of: 1, random: 2)
             _ = try await queue.add(next)
-            #expect(await pushes.next()?.id == next.id.push(ofStep: 0))
-            #expect(await pushes.next()?.id == next.id.push(ofStep: 1))
+            #expect(try await pushes.next()?.id == queue.push(of: next))
+            #expect(try await pushes.next()?.id == queue.push(of: next, step: 1))
             group.cancelAll()
         }
         #expect(try await queue.find(try job(2, of: 1).id) == nil)

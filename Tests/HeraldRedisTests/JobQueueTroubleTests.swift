@@ -42,6 +42,28 @@ struct JobQueueTroubleTests {
         }
     }
 
+    @Test(arguments: Kind.allCases)
+    func `a claim tells which life of a name it is of`(_ kind: Kind) async throws {
+        try await withJobQueue(kind) { under async throws in
+            let job = try newJob(steps: [["alice"]])
+            var pushes: Set<PushID> = []
+            for life in 1...3 {
+                _ = try await under.queue.add(job)
+                let created = try #require(try await under.queue.find(job.id)?.created)
+                try await under.pass(.milliseconds(1))
+                let claim = try await under.queue.claimOne()
+                #expect(claim.created == created)
+                pushes.insert(claim.id.push(ofStep: 0, created: claim.created))
+                #expect(pushes.count == life)
+                // Another try of the step has its id.
+                try await under.queue.release(claim)
+                #expect(try await under.queue.claimOne().created == created)
+                _ = try await under.queue.change(job.id, .cancel)
+                _ = try await under.queue.change(job.id, .delete)
+            }
+        }
+    }
+
     @Test func `a claim that Redis has lost is refused once the job is claimed again`() async throws {
         try await withRedisJobQueue(limits) { under, link async throws in
             let job = try newJob(steps: [["alice"]])

@@ -287,6 +287,7 @@ extension MemoryJobQueue.State {
         let step = job.record.stepsDone
         return JobClaim(
             id: id,
+            created: job.record.created,
             worker: worker,
             fence: job.fence,
             tries: job.record.tries,

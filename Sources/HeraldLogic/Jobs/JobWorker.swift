@@ -217,7 +217,7 @@ public final class JobWorker<Time: Clock>: Service where Time.Duration == Durati
         do throws(WireError) {
             push = try JobJSON.push(
                 claim.message,
-                id: claim.id.push(ofStep: step.index),
+                id: claim.id.push(ofStep: step.index, created: claim.created),
                 targets: step.targets,
                 limits: pushLimits
             )

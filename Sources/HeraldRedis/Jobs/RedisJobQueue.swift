@@ -129,13 +129,14 @@ public final class RedisJobQueue: JobQueue {
     }
 
     private func claim(_ row: RedisValue, _ worker: String) throws(JobQueueError) -> JobClaim {
-        guard let words = row.elements, words.count >= 6, let id = words[0].text.flatMap({ try? JobID($0) }),
-            let fence = words[1].number, let tries = words[2].number, let rate = words[3].number,
-            case .string(let message) = words[4], let step = words[5].number
+        guard let words = row.elements, words.count >= 7, let id = words[0].text.flatMap({ try? JobID($0) }),
+            let created = words[1].number, let fence = words[2].number, let tries = words[3].number,
+            let rate = words[4].number, case .string(let message) = words[5], let step = words[6].number
         else { throw corrupt("a claimed job", [row]) }
-        let targets = words.count > 6 ? words[6].text.flatMap(JobText.targets) : nil
+        let targets = words.count > 7 ? words[7].text.flatMap(JobText.targets) : nil
         return JobClaim(
             id: id,
+            created: RedisTime(milliseconds: UInt64(clamping: created)),
             worker: worker,
             fence: UInt64(clamping: fence),
             tries: Int(clamping: tries),

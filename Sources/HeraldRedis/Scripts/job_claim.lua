@@ -8,7 +8,8 @@
 -- ARGV[5]  how long done and cancelled jobs are kept, in milliseconds
 -- ARGV[6]  how long dead jobs are kept, in milliseconds
 -- ARGV[7]  how many done and how many cancelled jobs are kept at most
--- Reply    for each job {id, fence, tries, rate, message, steps done, the next step's targets or nil}
+-- Reply    for each job {id, when it was made, fence, tries, rate, message, steps done, the next step's targets
+--          or nil}
 --
 -- Each kind of housekeeping does at most a hundred jobs a call, so that no call is long.
 --
@@ -53,7 +54,8 @@ local function newest()
 end
 
 local function take(entry, id)
-    local stored = id and redis.call('HMGET', job(id), 'entry', 'state', 'tries', 'step', 'rate', 'message')
+    local stored = id and redis.call('HMGET', job(id),
+        'entry', 'state', 'tries', 'step', 'rate', 'message', 'created')
     if not stored or stored[1] ~= entry then return drop(entry) end
     local state, tries, step = stored[2], tonumber(stored[3]) + 1, stored[4]
     if tries > tonumber(ARGV[4]) then
@@ -65,7 +67,7 @@ local function take(entry, id)
     redis.call('HSET', job(id), 'fence', newest(), 'tries', tries, 'worker', ARGV[1])
     move(id, state, 'running')
     taken[#taken + 1] = {
-        id, newest(), tries, stored[5], stored[6] or '', step, redis.call('HGET', steps(id), step),
+        id, stored[7], newest(), tries, stored[5], stored[6] or '', step, redis.call('HGET', steps(id), step),
     }
 end
 
