@@ -175,6 +175,18 @@ public struct JobClaim: Sendable, Equatable {
     }
 }
 
+/// What a worker got when it asked for jobs.
+public struct JobClaims: Sendable, Equatable {
+    public var jobs: [JobClaim]
+    /// Why some partitions gave nothing, or a job of theirs could not be read; nil when all is well.
+    public var trouble: JobQueueError?
+
+    public init(jobs: [JobClaim] = [], trouble: JobQueueError? = nil) {
+        self.jobs = jobs
+        self.trouble = trouble
+    }
+}
+
 /// One step's share of a job's targets.
 public struct JobStep: Sendable, Equatable {
     /// From 0.

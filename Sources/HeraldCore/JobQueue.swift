@@ -17,9 +17,9 @@ public protocol JobQueue: Sendable {
     /// - Parameters:
     ///   - worker: who asks; shown to people.
     ///   - limits: how many jobs of each partition at most, `JobID.partitionCount` numbers; 0 is allowed.
-    /// - Returns: the jobs that are the worker's now.
-    /// - Throws: why the queue did not answer.
-    func claim(by worker: String, limits: [Int]) async throws(JobQueueError) -> [JobClaim]
+    /// - Returns: the jobs that are the worker's now, also where a part of the queue gave none.
+    /// - Throws: why none of the queue answered.
+    func claim(by worker: String, limits: [Int]) async throws(JobQueueError) -> JobClaims
 
     /// Renews a claim, saves a finished step, and asks what comes next, all at once.
     ///

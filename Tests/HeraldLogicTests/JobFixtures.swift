@@ -1,5 +1,6 @@
 import HeraldCore
 import HeraldTesting
+import Logging
 import Synchronization
 import Testing
 
@@ -47,10 +48,10 @@ struct MortalQueue: JobQueue {
         return answer
     }
 
-    func claim(by worker: String, limits: [Int]) async throws(JobQueueError) -> [JobClaim] {
+    func claim(by worker: String, limits: [Int]) async throws(JobQueueError) -> JobClaims {
         // An idle worker's questions are no dealings worth dying at.
         let claims = try await base.claim(by: worker, limits: limits)
-        if !claims.isEmpty, await !killer.step() { throw .unavailable("dead") }
+        if !claims.jobs.isEmpty, await !killer.step() { throw .unavailable("dead") }
         return claims
     }
 
@@ -126,6 +127,31 @@ func job(_ steps: Int, of size: Int, rate: Int = 0, random: UInt64 = 1) throws -
         },
         ratePerSecond: rate
     )
+}
+
+/// What was logged, line by line.
+final class LogLines: Sendable {
+    let lines: AsyncStream<String>
+    private let signal: AsyncStream<String>.Continuation
+
+    init() { (lines, signal) = AsyncStream.makeStream() }
+
+    var logger: Logger {
+        Logger(label: "test") { [signal] _ in Handler(signal: signal) }
+    }
+
+    private struct Handler: LogHandler {
+        let signal: AsyncStream<String>.Continuation
+        var metadata: Logger.Metadata = [:]
+        var logLevel = Logger.Level.info
+
+        subscript(metadataKey key: String) -> Logger.Metadata.Value? {
+            get { metadata[key] }
+            set { metadata[key] = newValue }
+        }
+
+        func log(event: LogEvent) { signal.yield(event.message.description) }
+    }
 }
 
 extension MemoryJobQueue {

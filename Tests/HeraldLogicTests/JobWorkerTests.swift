@@ -155,6 +155,37 @@ struct JobWorkerTests {
         #expect(counters.steps == 1 && counters.stepsRepeated == 2 && counters.targets == ["acked": 3])
     }
 
+    @Test func `a queue that is broken in part is told once and worked for the rest`() async throws {
+        let (sent, signal) = AsyncStream<Push>.makeStream()
+        let log = LogLines()
+        queue.trouble = .corrupt("a key is not Herald's")
+        let worker = JobWorker(name: "w", queue: queue, clock: ContinuousClock(), logger: log.logger) {
+            push async throws(PushRefusal) in
+            signal.yield(push)
+            return routed(push)
+        }
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask { await worker.run() }
+            var (pushes, lines) = (sent.makeAsyncIterator(), log.lines.makeAsyncIterator())
+            for random in 1...3 {
+                let job = try job(1, of: 1, random: UInt64(random))
+                _ = try await queue.add(job)
+                #expect(try await pushes.next()?.id == queue.push(of: job))
+            }
+            #expect(await lines.next() == "a part of the job queue holds what it should not")
+            queue.trouble = nil
+            #expect(await lines.next() == "the job queue answers")
+            queue.isUnavailable = true
+            #expect(await lines.next() == "the job queue does not answer")
+            queue.trouble = .unavailable("a part is away")
+            queue.isUnavailable = false
+            #expect(await lines.next() == "a part of the job queue does not answer")
+            queue.trouble = nil
+            #expect(await lines.next() == "the job queue answers")
+            group.cancelAll()
+        }
+    }
+
     @Test func `a worker goes on when the queue has lost everything`() async throws {
         let (sent, signal) = AsyncStream<Push>.makeStream()
         let hold = Gate(isOpen: false)

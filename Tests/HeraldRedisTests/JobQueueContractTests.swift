@@ -289,7 +289,7 @@ func newJob(
 
 extension JobQueue {
     func claimAll(by worker: String = "w1", each limit: Int = 10) async throws -> [JobClaim] {
-        try await claim(by: worker, limits: Array(repeating: limit, count: JobID.partitionCount))
+        try await claim(by: worker, limits: Array(repeating: limit, count: JobID.partitionCount)).jobs
     }
 
     func claimOne(by worker: String = "w1") async throws -> JobClaim {

@@ -83,6 +83,58 @@ struct JobQueueTroubleTests {
         }
     }
 
+    // MARK: One partition's trouble
+
+    @Test func `what one partition cannot give does not cost what the others gave`() async throws {
+        try await withRedisJobQueue(limits) { under, link async throws in
+            var ids = JobIDSource(random: 5)
+            var jobs: Set<JobID> = []
+            for _ in 0..<JobID.partitionCount {
+                let job = NewJob(id: ids.next(), message: [1], steps: [[.everyone]])
+                _ = try await under.queue.add(job)
+                jobs.insert(job.id)
+            }
+            let (foreign, broken) = ("herald:jobs:{5}", 3)
+            try await link.send(RedisCommand("RENAME", .text(foreign), "aside"))
+            try await link.send(RedisCommand("SET", .text(foreign), "theirs"))
+            for job in jobs where job.partition == broken {
+                let key = RedisArgument.text("herald:jobs:{\(broken)}:job:\(job)")
+                try await link.send(RedisCommand("HSET", key, "rate", "fast"))
+            }
+            let asked = Array(repeating: 1, count: JobID.partitionCount)
+            let claimed = try await under.queue.claim(by: "w1", limits: asked)
+            #expect(Set(claimed.jobs.map(\.id)) == jobs.filter { ![5, broken].contains($0.partition) })
+            guard case .corrupt(let reason) = claimed.trouble else {
+                Issue.record("\(claimed) tells no trouble")
+                return
+            }
+            #expect(reason.contains("job ") && reason.contains("another shape"))
+            for claim in claimed.jobs {
+                #expect(try await under.queue.advance(claim, finished: nil, wantsStep: false) == .carryOn)
+            }
+            // The next time only the partition that is not Herald's is in trouble.
+            guard case .corrupt(let foreign) = try await under.queue.claim(by: "w1", limits: asked).trouble
+            else {
+                Issue.record("a foreign key is no trouble")
+                return
+            }
+            #expect(foreign.contains("WRONGTYPE"))
+        }
+    }
+
+    @Test func `a queue that is broken everywhere answers nobody`() async throws {
+        try await withRedisJobQueue(limits) { under, link async throws in
+            for partition in 0..<JobID.partitionCount {
+                try await link.send(RedisCommand("SET", .text("herald:jobs:{\(partition)}"), "theirs"))
+            }
+            let error = await #expect(throws: JobQueueError.self) { try await under.queue.claimAll() }
+            guard case .corrupt = error else {
+                Issue.record("\(String(describing: error))")
+                return
+            }
+        }
+    }
+
     // MARK: No memory
 
     /// Adds a job of two steps for each name, and claims them all.

@@ -24,6 +24,7 @@ public final class MemoryJobQueue: JobQueue {
     fileprivate struct State {
         var now = RedisTime(milliseconds: 1_000_000)
         var isUnavailable = false
+        var trouble: JobQueueError?
         var lastPlace: UInt64 = 0
         var lastFence: UInt64 = 0
         var jobs: [JobID: Entry] = [:]
@@ -35,6 +36,12 @@ public final class MemoryJobQueue: JobQueue {
     public var isUnavailable: Bool {
         get { state.withLock { $0.isUnavailable } }
         set { state.withLock { $0.isUnavailable = newValue } }
+    }
+
+    /// What every claim tells of a part of the queue that is broken.
+    public var trouble: JobQueueError? {
+        get { state.withLock { $0.trouble } }
+        set { state.withLock { $0.trouble = newValue } }
     }
 
     public func advance(by duration: Duration) { state.withLock { $0.now = $0.now + duration } }
@@ -85,7 +92,7 @@ public final class MemoryJobQueue: JobQueue {
         }
     }
 
-    public func claim(by worker: String, limits wanted: [Int]) async throws(JobQueueError) -> [JobClaim] {
+    public func claim(by worker: String, limits wanted: [Int]) async throws(JobQueueError) -> JobClaims {
         await workerGate.pass()
         return try ask { state throws(JobQueueError) in
             for (id, job) in state.jobs {
@@ -112,7 +119,7 @@ public final class MemoryJobQueue: JobQueue {
                     left[id.partition] -= 1
                 }
             }
-            return claims
+            return JobClaims(jobs: claims, trouble: state.trouble)
         }
     }
 

@@ -40,8 +40,11 @@ public final class JobWorker<Time: Clock>: Service where Time.Duration == Durati
         /// Whether there was more to claim than there was room for.
         var isBehind = false
         var isStopping = false
-        var isSilent = false
+        var reach = Reach.whole
     }
+
+    /// How much of the queue answered when it was last asked.
+    private enum Reach { case whole, part, none }
 
     /// How often the queue is asked while there is nothing to do.
     static var pollInterval: Duration { .milliseconds(100) }
@@ -119,13 +122,13 @@ public final class JobWorker<Time: Clock>: Service where Time.Duration == Durati
         do throws(JobQueueError) {
             let claims = try await queue.claim(by: name, limits: wanted)
             note(claims, of: wanted)
-            for claim in claims {
+            for claim in claims.jobs {
                 jobs.addTask {
                     await self.carryOut(claim)
                     self.ended()
                 }
             }
-            guard !claims.isEmpty, !Task.isCancelled else { return false }
+            guard !claims.jobs.isEmpty, !Task.isCancelled else { return false }
             return state.withLock { !$0.isStopping && $0.isBehind && $0.running < slots }
         } catch {
             note(error)
@@ -133,32 +136,39 @@ public final class JobWorker<Time: Clock>: Service where Time.Duration == Durati
         }
     }
 
-    private func note(_ claims: [JobClaim], of wanted: [Int]) {
+    private func note(_ claims: JobClaims, of wanted: [Int]) {
         var counts = [Int](repeating: 0, count: wanted.count)
-        for claim in claims { counts[claim.id.partition] += 1 }
+        for claim in claims.jobs { counts[claim.id.partition] += 1 }
         let hasMore = zip(counts, wanted).contains { $0 > 0 && $0 >= $1 }
-        let spoke = state.withLock { state in
-            state.counters.claimed += claims.count
-            state.running += claims.count
+        let before = state.withLock { state in
+            state.counters.claimed += claims.jobs.count
+            state.running += claims.jobs.count
             // A partition that was not asked says nothing.
             state.isBehind = hasMore || state.isBehind && wanted.contains(0)
-            defer { state.isSilent = false }
-            return state.isSilent
+            defer { state.reach = claims.trouble == nil ? .whole : .part }
+            return state.reach
         }
-        if spoke { logger.info("the job queue answers") }
+        if let trouble = claims.trouble {
+            if before != .part { tell(trouble, of: "a part of the job queue") }
+        } else if before != .whole {
+            logger.info("the job queue answers")
+        }
     }
 
     private func note(_ error: JobQueueError) {
-        let isNew = state.withLock { state in
-            defer { state.isSilent = true }
-            return !state.isSilent
+        let before = state.withLock { state in
+            defer { state.reach = .none }
+            return state.reach
         }
-        guard isNew, !Task.isCancelled else { return }
+        if before != .none, !Task.isCancelled { tell(error, of: "the job queue") }
+    }
+
+    private func tell(_ error: JobQueueError, of what: String) {
         switch error {
         case .corrupt:
-            logger.error("the job queue holds what it should not", metadata: ["reason": "\(error)"])
+            logger.error("\(what) holds what it should not", metadata: ["reason": "\(error)"])
         case .unavailable, .full:
-            logger.warning("the job queue does not answer", metadata: ["reason": "\(error)"])
+            logger.warning("\(what) does not answer", metadata: ["reason": "\(error)"])
         }
     }
 

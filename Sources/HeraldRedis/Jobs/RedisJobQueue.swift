@@ -104,9 +104,9 @@ public final class RedisJobQueue: JobQueue {
 
     // MARK: Workers
 
-    public func claim(by worker: String, limits wanted: [Int]) async throws(JobQueueError) -> [JobClaim] {
+    public func claim(by worker: String, limits wanted: [Int]) async throws(JobQueueError) -> JobClaims {
         precondition(wanted.count == JobID.partitionCount, "there is a limit for each partition")
-        let replies = try await send(
+        let replies = try await ask(
             wanted.enumerated().map { partition, limit in
                 RedisScript.jobClaim.call(
                     keys: [keys.jobs(partition)],
@@ -120,19 +120,32 @@ public final class RedisJobQueue: JobQueue {
                 )
             }
         )
-        var claims: [JobClaim] = []
+        // What came is the worker's, whatever became of the rest: nobody else gets it until its claim lapses.
+        var claimed = JobClaims()
+        var answers = 0
         for reply in replies {
-            guard let rows = reply.elements else { throw corrupt("a claim", [reply]) }
-            for row in rows { claims.append(try claim(row, worker)) }
+            guard let rows = reply.elements else {
+                claimed.trouble = claimed.trouble ?? reply.failure.map(trouble) ?? corrupt("a claim", [reply])
+                continue
+            }
+            answers += 1
+            for row in rows {
+                do throws(JobQueueError) {
+                    claimed.jobs.append(try claim(row, worker))
+                } catch {
+                    claimed.trouble = claimed.trouble ?? error
+                }
+            }
         }
-        return claims
+        if answers == 0, let trouble = claimed.trouble { throw trouble }
+        return claimed
     }
 
     private func claim(_ row: RedisValue, _ worker: String) throws(JobQueueError) -> JobClaim {
         guard let words = row.elements, words.count >= 7, let id = words[0].text.flatMap({ try? JobID($0) }),
             let created = words[1].number, let fence = words[2].number, let tries = words[3].number,
             let rate = words[4].number, case .string(let message) = words[5], let step = words[6].number
-        else { throw corrupt("a claimed job", [row]) }
+        else { throw corrupt("job \(row.elements?.first?.text ?? "without a name")", [row]) }
         let targets = words.count > 7 ? words[7].text.flatMap(JobText.targets) : nil
         return JobClaim(
             id: id,
@@ -219,18 +232,24 @@ extension RedisJobQueue {
 
     /// One turn on the wire. No reply is an error.
     func send(_ commands: [RedisCommand]) async throws(JobQueueError) -> [RedisValue] {
-        let replies: [RedisValue]
+        let replies = try await ask(commands)
+        for case .error(let error) in replies { throw trouble(error) }
+        return replies
+    }
+
+    /// One turn on the wire. Each reply is for the caller to judge.
+    private func ask(_ commands: [RedisCommand]) async throws(JobQueueError) -> [RedisValue] {
         do throws(RedisError) {
-            replies = try await link.send(commands)
+            return try await link.send(commands)
         } catch {
             throw .unavailable(error.description)
         }
-        for case .error(let error) in replies {
-            if error.code == "OOM" { throw .full("Redis is out of memory") }
-            // A key that a script met with is not Herald's, or a script is wrong: neither passes.
-            throw error.isPassing ? .unavailable(error.description) : .corrupt(error.description)
-        }
-        return replies
+    }
+
+    private func trouble(_ error: RedisReplyError) -> JobQueueError {
+        if error.code == "OOM" { return .full("Redis is out of memory") }
+        // A key that a script met with is not Herald's, or a script is wrong: neither passes.
+        return error.isPassing ? .unavailable(error.description) : .corrupt(error.description)
     }
 
     func corrupt(_ what: String, _ replies: [RedisValue]) -> JobQueueError {
