@@ -42,6 +42,22 @@ struct InboxTests {
         }
     }
 
+    @Test func `a client that missed more than its queue holds is shown all of it`() async throws {
+        let limit: (inout CloudConfiguration) -> Void = { $0.socketLimits.sendQueueBytesMax = 128 * 1024 }
+        try await withNodes(configure: limit) { nodes in
+            let node = nodes[0]
+            let seen = try await node.store("seen")
+            // 12 MB in three pages: more than the kernel takes.
+            for number in 0..<200 { _ = try await node.store("m\(number)", bytes: 60_000) }
+            let client = try await RawClient.open(
+                port: node.port,
+                "/ws?user=alice&key=phone&resume=\(seen.epoch).\(seen.offset)"
+            )
+            #expect(try await client.start() == InboxStart(position: seen, isRecovered: true))
+            #expect(try await client.stored(200) == (0..<200).map { "m\($0)" })
+        }
+    }
+
     @Test func `what never arrived is fetched when something after it does`() async throws {
         try await withNodes { nodes in
             let node = nodes[0]
@@ -117,8 +133,9 @@ struct InboxTests {
 }
 
 extension RunningNode {
-    fileprivate func store(_ id: String) async throws -> InboxPosition {
-        let message = Message(event: "test", payload: .json(Array("1".utf8)))
+    fileprivate func store(_ id: String, bytes: Int = 1) async throws -> InboxPosition {
+        let digits = [UInt8](repeating: UInt8(ascii: "1"), count: bytes)
+        let message = Message(event: "test", payload: .json(digits))
         let append = InboxAppend(
             owner: .user(UserID(fixed: "alice")),
             push: PushID(fixed: id),
