@@ -35,71 +35,11 @@ struct KeyLane: Hashable, Sendable {
     /// An announced session that was told to close for a newer one and has not closed yet.
     private(set) var leaving: SocketID?
     /// A session of another node that lost the key to a bind of ours which was not wanted any more when its answer
-    /// came. It is told once a newer claim of ours is bound, and left alone if there is none.
+    /// came. It is told once a newer claim of ours is bound, or when a third session turns out to have the key; it is
+    /// left alone when our mapping was still there to be taken out, for then nobody has.
     private(set) var displaced: SessionID?
     private var isRenewalDue = false
     private var doubtUntil = Moment.past
-
-    struct Session: Hashable, Sendable {
-        var socket: SocketID
-        var counter: UInt64
-    }
-
-    struct Claim: Hashable, Sendable {
-        var session: Session
-        var since: Moment
-        /// Whether a bind went out whose answer never came: the mapping may stand.
-        var wasSent = false
-    }
-
-    /// What is written in Redis under the lane's key, apart from the node.
-    struct Mapping: Hashable, Sendable {
-        var incarnation: Incarnation
-        var counter: UInt64
-        var epoch: Epoch
-    }
-
-    struct Holder: Hashable, Sendable {
-        var session: Session
-        var mapping: Mapping
-        var isAnnounced = true
-    }
-
-    enum Call: Hashable, Sendable {
-        case bind(Session, Incarnation)
-        case renew(Mapping)
-        case unbind(Mapping)
-        /// Looks who has the key.
-        case find
-    }
-
-    struct Residue: Hashable, Sendable {
-        /// Nil: it has to be looked up.
-        var mapping: Mapping?
-        var notBefore: Moment
-        /// By then the mapping has expired by itself.
-        var until: Moment
-        /// Why its session ended.
-        var reason: DisconnectReason
-    }
-
-    enum Effect: Hashable, Sendable {
-        /// The session is live: tell the client.
-        case announce(SocketID)
-        case close(SocketID, CloseCode)
-        /// A session of another node lost the key: that node shall close it.
-        case tell(SessionID)
-        /// Another key of the user lost its mapping, because the user has too many: its session shall close.
-        case evict(Route)
-    }
-
-    struct Rules: Hashable, Sendable {
-        /// How long a session waits for its route.
-        var patience: Duration = .seconds(5)
-        /// How long after a failed call it may still happen.
-        var doubt: Duration = .seconds(10)
-        var routeTTL: Duration = .seconds(120)
-    }
 
     init() {}
 
@@ -204,6 +144,7 @@ struct KeyLane: Hashable, Sendable {
         case .refused:
             dropClaim(of: session, .replaced, at: now, rules, &effects)
             dismissHolder(&effects)
+            if displaced != nil { search(at: now, rules) }
         case .full: dropClaim(of: session, .tooManyConnections, at: now, rules, &effects)
         case .unusable: dropClaim(of: session, .routeUnavailable, at: now, rules, &effects)
         }
@@ -239,11 +180,12 @@ struct KeyLane: Hashable, Sendable {
         }
     }
 
-    mutating func unbindAnswered(at now: Moment, _ rules: Rules) {
+    /// `wasThere`: whether our mapping was; else somebody else has the key, or Redis lost it.
+    mutating func unbindAnswered(wasThere: Bool, at now: Moment, _ rules: Rules) {
         guard case .unbind = call else { return }
         call = nil
-        displaced = nil
-        forgetResidue(at: now, rules)
+        if wasThere { displaced = nil }
+        if displaced == nil { forgetResidue(at: now, rules) } else { search(at: now, rules) }
     }
 
     /// `found`: the session that has the key, and since when; nil when nobody has.
@@ -257,7 +199,9 @@ struct KeyLane: Hashable, Sendable {
         guard case .find = call else { return }
         call = nil
         forgetResidue(at: now, rules)
+        let loser = displaced.take()
         guard let found else { return }
+        if let loser, loser != found.session, found.session.node != node { effects.append(.tell(loser)) }
         let mapping = Mapping(
             incarnation: found.session.incarnation,
             counter: found.session.counter,

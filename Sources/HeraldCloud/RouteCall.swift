@@ -28,7 +28,8 @@ extension RouteKeeperStateMachine {
     enum Answer: Sendable {
         case bound([BindOutcome])
         case renewed([RenewOutcome])
-        case unbound
+        /// For each whether its mapping was there.
+        case unbound([Bool])
         case found([Route?])
         /// With the rooms whose list in Redis is not what it should be.
         case sharesTold(astray: Set<RoomID>)

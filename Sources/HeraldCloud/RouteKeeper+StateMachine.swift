@@ -245,7 +245,8 @@ struct RouteKeeperStateMachine: ~Copyable {
                 lane.bindAnswered(outcomes[index], node: node, at: now, rules, &laneEffects)
             case .renewed(let outcomes):
                 lane.renewAnswered(outcomes[index], at: now, rules, &laneEffects)
-            case .unbound: lane.unbindAnswered(at: now, rules)
+            case .unbound(let wereThere):
+                lane.unbindAnswered(wasThere: wereThere[index], at: now, rules)
             case .found(let routes):
                 lane.findAnswered(routes[index], node: node, at: now, rules, &laneEffects)
             case .sharesTold, nil: lane.callFailed(at: now, rules)

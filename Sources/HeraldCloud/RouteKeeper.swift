@@ -130,8 +130,8 @@ final class RouteKeeper: Sendable {
             let outcomes = try await routes.renew(mappings, for: ttl)
             return outcomes.count == mappings.count ? .renewed(outcomes) : nil
         case .unbind(let departures):
-            _ = try await routes.unbind(departures)
-            return .unbound
+            let wereThere = try await routes.unbind(departures)
+            return wereThere.count == departures.count ? .unbound(wereThere) : nil
         case .find(let keys):
             let found = try await routes.look(up: Lookup(keys: keys)).keys
             return found.count == keys.count ? .found(found) : nil

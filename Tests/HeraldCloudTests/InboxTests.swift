@@ -1,4 +1,5 @@
 import HeraldCore
+import HeraldSockets
 import HeraldTesting
 import HeraldWire
 import Testing

@@ -7,7 +7,7 @@ import Testing
 /// Transcripts of what happens to one key, with the time moved by hand.
 struct KeyLaneTests {
     @Test func `a session is announced when its bind is answered`() {
-        var lane = Transcript()
+        var lane = KeyLaneTranscript()
         lane.claim(1)
         #expect(lane.next() == .bind(lane.session(1), lane.incarnation))
         #expect(lane.bound(epoch: 100) == [.announce(lane.socket(1))])
@@ -16,7 +16,7 @@ struct KeyLaneTests {
     }
 
     @Test func `a closed session's mapping is taken out exactly`() {
-        var lane = Transcript.live(1, epoch: 100)
+        var lane = KeyLaneTranscript.live(1, epoch: 100)
         lane.close(1)
         #expect(lane.next() == .unbind(lane.mapping(1, epoch: 100)))
         lane.unbound()
@@ -24,7 +24,7 @@ struct KeyLaneTests {
     }
 
     @Test func `a session that closes while its bind is under way is unbound, and nobody is told of it`() {
-        var lane = Transcript()
+        var lane = KeyLaneTranscript()
         lane.claim(1)
         _ = lane.next()
         #expect(lane.close(1) == [])
@@ -36,7 +36,7 @@ struct KeyLaneTests {
     }
 
     @Test func `the one replaced on another node is told`() {
-        var lane = Transcript()
+        var lane = KeyLaneTranscript()
         lane.claim(1)
         _ = lane.next()
         #expect(
@@ -47,7 +47,7 @@ struct KeyLaneTests {
     }
 
     @Test func `the one replaced by a bind that was superseded meanwhile is told with the next`() {
-        var lane = Transcript()
+        var lane = KeyLaneTranscript()
         lane.claim(1)
         _ = lane.next()
         lane.claim(2)
@@ -60,8 +60,51 @@ struct KeyLaneTests {
         )
     }
 
+    // Ours lost the key before its bind was answered: who has it knows of ours alone, and not of whom ours replaced.
+    @Test func `the one replaced by a bind that lost the key meanwhile is told when a third one has it`() {
+        var lane = KeyLaneTranscript()
+        lane.claim(1)
+        _ = lane.next()
+        #expect(lane.closeOrder(counter: 1, .replaced) == [.close(lane.socket(1), .replaced)])
+        lane.close(1)
+        #expect(lane.bound(epoch: 100, replaced: lane.foreign) == [])
+        #expect(lane.next() == .unbind(lane.mapping(1, epoch: 100)))
+        lane.unbound(false)
+        #expect(lane.next() == .find)
+        #expect(lane.found(lane.foreignRoute(epoch: 101, counter: 77)) == [.tell(lane.foreign)])
+        #expect(lane.lane.isEmpty)
+    }
+
+    @Test func `one that has its key back, or that nobody has replaced, is left alone`() {
+        for found in [true, false] {
+            var lane = KeyLaneTranscript()
+            lane.claim(1)
+            _ = lane.next()
+            lane.close(1)
+            _ = lane.bound(epoch: 100, replaced: lane.foreign)
+            _ = lane.next()
+            lane.unbound(false)
+            #expect(lane.next() == .find)
+            let route = lane.foreignRoute(epoch: 101, counter: lane.foreign.counter)
+            #expect(lane.found(found ? route : nil) == [])
+            #expect(lane.lane.isEmpty)
+        }
+    }
+
+    @Test func `the one replaced before a claim was refused is told when a third one has the key`() {
+        var lane = KeyLaneTranscript()
+        lane.claim(1)
+        _ = lane.next()
+        lane.claim(2)
+        #expect(lane.bound(epoch: 100, replaced: lane.foreign) == [])
+        _ = lane.next()
+        #expect(lane.refusedBind() == [.close(lane.socket(2), .replaced)])
+        #expect(lane.next() == .find)
+        #expect(lane.found(lane.foreignRoute(epoch: 101, counter: 77)) == [.tell(lane.foreign)])
+    }
+
     @Test func `a session of a user who has too many is turned away, and nothing is left to take out`() {
-        var lane = Transcript()
+        var lane = KeyLaneTranscript()
         lane.claim(1)
         _ = lane.next()
         #expect(lane.fullBind() == [.close(lane.socket(1), .tooManyConnections)])
@@ -71,7 +114,7 @@ struct KeyLaneTests {
     }
 
     @Test func `an evicted session closes without an unbind; an older order does not reach the newer one`() {
-        var lane = Transcript.live(1, epoch: 100)
+        var lane = KeyLaneTranscript.live(1, epoch: 100)
         #expect(lane.evict(counter: 9) == [])
         #expect(lane.evict(counter: 1) == [.close(lane.socket(1), .tooManyConnections)])
         #expect(lane.close(1) == [])
@@ -80,14 +123,14 @@ struct KeyLaneTests {
     }
 
     @Test func `why a session ended goes with its unbind`() {
-        var lane = Transcript.live(1, epoch: 100)
+        var lane = KeyLaneTranscript.live(1, epoch: 100)
         lane.close(1, for: .timeout)
         #expect(lane.next() == .unbind(lane.mapping(1, epoch: 100)))
         #expect(lane.lane.residue?.reason == .timeout)
     }
 
     @Test func `a newer session is announced only when the older one has closed`() {
-        var lane = Transcript.live(1, epoch: 100)
+        var lane = KeyLaneTranscript.live(1, epoch: 100)
         #expect(lane.claim(2) == [])
         #expect(lane.next() == .bind(lane.session(2), lane.incarnation))
         #expect(lane.bound(epoch: 200) == [.close(lane.socket(1), .replaced)])
@@ -98,7 +141,7 @@ struct KeyLaneTests {
     }
 
     @Test func `the older session stays while the newer one cannot be bound`() {
-        var lane = Transcript.live(1, epoch: 100)
+        var lane = KeyLaneTranscript.live(1, epoch: 100)
         lane.claim(2)
         _ = lane.next()
         lane.fail()
@@ -122,7 +165,7 @@ struct KeyLaneTests {
     }
 
     @Test func `of two that claim at once only the newer one goes on`() {
-        var lane = Transcript()
+        var lane = KeyLaneTranscript()
         lane.claim(1)
         _ = lane.next()
         #expect(lane.claim(2) == [.close(lane.socket(1), .replaced)])
@@ -136,7 +179,7 @@ struct KeyLaneTests {
     }
 
     @Test func `a refused bind closes the newcomer and the ghost before it`() {
-        var lane = Transcript.live(1, epoch: 100)
+        var lane = KeyLaneTranscript.live(1, epoch: 100)
         lane.claim(2)
         _ = lane.next()
         #expect(
@@ -149,7 +192,7 @@ struct KeyLaneTests {
     }
 
     @Test func `a refused renewal closes the ghost, and there is nothing to unbind`() {
-        var lane = Transcript.live(1, epoch: 100)
+        var lane = KeyLaneTranscript.live(1, epoch: 100)
         lane.lane.renewalDue()
         #expect(lane.next() == .renew(lane.mapping(1, epoch: 100)))
         #expect(lane.refusedRenewal() == [.close(lane.socket(1), .replaced)])
@@ -159,7 +202,7 @@ struct KeyLaneTests {
     }
 
     @Test func `a refusal in doubt is looked into first`() {
-        var lane = Transcript.live(1, epoch: 100)
+        var lane = KeyLaneTranscript.live(1, epoch: 100)
         lane.lane.renewalDue()
         _ = lane.next()
         lane.fail()
@@ -170,7 +213,7 @@ struct KeyLaneTests {
     }
 
     @Test func `an unbind waits for the renewal under way`() {
-        var lane = Transcript.live(1, epoch: 100)
+        var lane = KeyLaneTranscript.live(1, epoch: 100)
         lane.lane.renewalDue()
         _ = lane.next()
         lane.close(1)
@@ -180,7 +223,7 @@ struct KeyLaneTests {
     }
 
     @Test func `after a renewal without an answer the key is looked at once more`() {
-        var lane = Transcript.live(1, epoch: 100)
+        var lane = KeyLaneTranscript.live(1, epoch: 100)
         lane.lane.renewalDue()
         _ = lane.next()
         lane.close(1)
@@ -196,7 +239,7 @@ struct KeyLaneTests {
     }
 
     @Test func `an unbind is tried while Redis is away, and given up when the mapping has expired`() {
-        var lane = Transcript.live(1, epoch: 100)
+        var lane = KeyLaneTranscript.live(1, epoch: 100)
         lane.close(1)
         #expect(lane.next() == .unbind(lane.mapping(1, epoch: 100)))
         lane.fail()
@@ -208,7 +251,7 @@ struct KeyLaneTests {
     }
 
     @Test func `who cannot be written down is told to come back, and who is there stays`() {
-        var lane = Transcript.live(1, epoch: 100)
+        var lane = KeyLaneTranscript.live(1, epoch: 100)
         lane.claim(2)
         _ = lane.next()
         #expect(lane.unusableBind() == [.close(lane.socket(2), .routeUnavailable)])
@@ -223,7 +266,7 @@ struct KeyLaneTests {
     }
 
     @Test func `a new incarnation carries the mapping over in one call, with the same epoch`() {
-        var lane = Transcript.live(1, epoch: 100)
+        var lane = KeyLaneTranscript.live(1, epoch: 100)
         lane.incarnation = Incarnation(8)
         #expect(lane.next() == .renew(lane.mapping(1, epoch: 100)))
         #expect(lane.renewed() == [])
@@ -233,140 +276,22 @@ struct KeyLaneTests {
     }
 
     @Test func `a session that moved elsewhere meanwhile is closed by the new incarnation`() {
-        var lane = Transcript.live(1, epoch: 100)
+        var lane = KeyLaneTranscript.live(1, epoch: 100)
         lane.incarnation = Incarnation(8)
         _ = lane.next()
         #expect(lane.refusedRenewal() == [.close(lane.socket(1), .replaced)])
     }
 
     @Test func `without a lease nothing is asked`() {
-        var lane = Transcript()
+        var lane = KeyLaneTranscript()
         lane.claim(1)
         #expect(lane.lane.nextCall(at: lane.now, incarnation: nil) == nil)
     }
 
     @Test func `a close order names one session or whoever holds the key`() {
-        var lane = Transcript.live(1, epoch: 100)
+        var lane = KeyLaneTranscript.live(1, epoch: 100)
         #expect(lane.closeOrder(counter: 7, .replaced) == [])
         #expect(lane.closeOrder(counter: 1, .replaced) == [.close(lane.socket(1), .replaced)])
         #expect(lane.closeOrder(counter: nil, .kicked) == [.close(lane.socket(1), .kicked)])
-    }
-}
-
-/// A lane with a clock; `next` begins the call it answers, as the keeper does.
-private struct Transcript {
-    var lane = KeyLane()
-    var now = Moment(milliseconds: 0)
-    var incarnation = Incarnation(7)
-    let rules = KeyLane.Rules()
-    let node = NodeID(fixed: "cloud-1")
-    let name = UserKey(fixed: "alice/phone")
-
-    static func live(_ number: Int, epoch: UInt64) -> Transcript {
-        var transcript = Transcript()
-        transcript.claim(number)
-        _ = transcript.next()
-        _ = transcript.bound(epoch: epoch)
-        return transcript
-    }
-
-    var foreign: SessionID {
-        SessionID(node: NodeID(fixed: "cloud-2"), incarnation: Incarnation(3), counter: 9)
-    }
-
-    func foreignRoute(epoch: UInt64) -> Route {
-        Route(name: name, session: foreign, epoch: Epoch(epoch), expires: RedisTime(milliseconds: 0))
-    }
-
-    func socket(_ number: Int) -> SocketID { SocketID(loop: 0, slot: number, generation: 1) }
-
-    func session(_ number: Int) -> KeyLane.Session {
-        KeyLane.Session(socket: socket(number), counter: UInt64(number))
-    }
-
-    func mapping(_ number: Int, epoch: UInt64) -> KeyLane.Mapping {
-        KeyLane.Mapping(incarnation: incarnation, counter: UInt64(number), epoch: Epoch(epoch))
-    }
-
-    func route(_ number: Int, epoch: UInt64) -> Route {
-        let session = SessionID(node: node, incarnation: incarnation, counter: UInt64(number))
-        return Route(name: name, session: session, epoch: Epoch(epoch), expires: RedisTime(milliseconds: 0))
-    }
-
-    mutating func wait(_ duration: Duration) { now = now + duration }
-
-    @discardableResult
-    mutating func claim(_ number: Int) -> [KeyLane.Effect] {
-        let session = session(number)
-        return effects { $0.claimed(session, at: $1, $2, &$3) }
-    }
-
-    @discardableResult
-    mutating func close(_ number: Int, for reason: DisconnectReason = .closed) -> [KeyLane.Effect] {
-        let socket = socket(number)
-        return effects { $0.closed(socket, for: reason, at: $1, $2, &$3) }
-    }
-
-    mutating func evict(counter: UInt64) -> [KeyLane.Effect] {
-        effects { lane, _, _, effects in lane.evicted(counter: counter, &effects) }
-    }
-
-    mutating func passed() -> [KeyLane.Effect] { effects { $0.timePassed(to: $1, $2, &$3) } }
-
-    mutating func closeOrder(counter: UInt64?, _ code: CloseCode) -> [KeyLane.Effect] {
-        effects { lane, _, _, effects in lane.closeOrdered(counter: counter, code: code, &effects) }
-    }
-
-    mutating func next() -> KeyLane.Call? {
-        guard let call = lane.nextCall(at: now, incarnation: incarnation) else { return nil }
-        lane.begin(call)
-        return call
-    }
-
-    mutating func bound(epoch: UInt64, replaced: SessionID? = nil) -> [KeyLane.Effect] {
-        guard case .bind(let session, _) = lane.call else { return [] }
-        let outcome = BindOutcome.bound(route(Int(session.counter), epoch: epoch), replaced: replaced)
-        return effects { $0.bindAnswered(outcome, node: NodeID(fixed: "cloud-1"), at: $1, $2, &$3) }
-    }
-
-    mutating func refusedBind() -> [KeyLane.Effect] {
-        effects { $0.bindAnswered(.refused, node: NodeID(fixed: "cloud-1"), at: $1, $2, &$3) }
-    }
-
-    mutating func fullBind() -> [KeyLane.Effect] {
-        effects { $0.bindAnswered(.full, node: NodeID(fixed: "cloud-1"), at: $1, $2, &$3) }
-    }
-
-    mutating func unusableBind() -> [KeyLane.Effect] {
-        effects { $0.bindAnswered(.unusable, node: NodeID(fixed: "cloud-1"), at: $1, $2, &$3) }
-    }
-
-    mutating func unusableRenewal() -> [KeyLane.Effect] {
-        effects { $0.renewAnswered(.unusable, at: $1, $2, &$3) }
-    }
-
-    mutating func renewed() -> [KeyLane.Effect] {
-        effects { $0.renewAnswered(.renewed(expires: RedisTime(milliseconds: 0)), at: $1, $2, &$3) }
-    }
-
-    mutating func refusedRenewal() -> [KeyLane.Effect] {
-        effects { $0.renewAnswered(.refused, at: $1, $2, &$3) }
-    }
-
-    mutating func unbound() { lane.unbindAnswered(at: now, rules) }
-
-    @discardableResult
-    mutating func found(_ route: Route?) -> [KeyLane.Effect] {
-        effects { $0.findAnswered(route, node: NodeID(fixed: "cloud-1"), at: $1, $2, &$3) }
-    }
-
-    mutating func fail() { lane.callFailed(at: now, rules) }
-
-    private mutating func effects(
-        _ event: (inout KeyLane, Moment, KeyLane.Rules, inout [KeyLane.Effect]) -> Void
-    ) -> [KeyLane.Effect] {
-        var effects: [KeyLane.Effect] = []
-        event(&lane, now, rules, &effects)
-        return effects
     }
 }

@@ -220,8 +220,7 @@ private struct World {
             return .bound(try await table.bind(binds, for: ttl))
         case .renew(let routes): return .renewed(try await table.renew(routes, for: ttl))
         case .unbind(let routes):
-            _ = try await table.unbind(routes)
-            return .unbound
+            return .unbound(try await table.unbind(routes))
         case .find(let keys): return .found(try await table.look(up: Lookup(keys: keys)).keys)
         case .share(let rooms, let lease):
             try await table.share(rooms, of: lease, for: ttl)

@@ -366,7 +366,7 @@ private final class Keeper {
         switch call.body {
         case .bind(let binds): .bound(binds.map { bound($0) })
         case .renew(let routes): .renewed(routes.map { .renewed(expires: $0.expires) })
-        case .unbind: .unbound
+        case .unbind(let departures): .unbound(departures.map { _ in true })
         case .find(let keys): .found(keys.map { _ in nil })
         case .share: .shared
         }

@@ -31,7 +31,7 @@ protocol ModelLane: Hashable, Sendable {
 enum ModelReply: Hashable, Sendable {
     case bind(BindOutcome)
     case renew(RenewOutcome)
-    case unbound
+    case unbound(Bool)
     case found(Route?)
 }
 
@@ -91,7 +91,8 @@ struct HeraldLane: ModelLane {
         switch reply {
         case .bind(let outcome): lane.bindAnswered(outcome, node: node, at: now, Self.rules, &effects)
         case .renew(let outcome): lane.renewAnswered(outcome, at: now, Self.rules, &effects)
-        case .unbound: lane.unbindAnswered(at: now, Self.rules)
+        case .unbound(let wasThere):
+            lane.unbindAnswered(wasThere: wasThere, at: now, Self.rules)
         case .found(let route): lane.findAnswered(route, node: node, at: now, Self.rules, &effects)
         }
     }

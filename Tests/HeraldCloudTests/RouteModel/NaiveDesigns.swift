@@ -30,12 +30,11 @@ enum RouteDesign: String, CaseIterable, Sendable, CustomTestStringConvertible {
         case .renew(let mapping):
             return .renew(renew(place.route(command.node, mapping), on: &redis, at: now))
         case .unbind(let mapping):
-            if self == .plain {
-                redis.record.stored = nil
-            } else {
-                _ = redis.record.unbind(place.route(command.node, mapping), at: now)
+            guard self == .plain else {
+                return .unbound(redis.record.unbind(place.route(command.node, mapping), at: now))
             }
-            return .unbound
+            redis.record.stored = nil
+            return .unbound(true)
         case .find:
             return .found(place.found(redis))
         }
