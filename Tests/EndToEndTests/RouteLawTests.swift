@@ -191,9 +191,17 @@ import Testing
                         node: number % 3
                     )
                 }
-                try await eventually("one is left", within: .seconds(30)) {
-                    let live = all.filter { !$0.puppet.hasEnded }
-                    return live.count == 1 && live[0].puppet.isConnected
+                do {
+                    try await eventually("one is left", within: .seconds(30)) {
+                        let live = all.filter { !$0.puppet.hasEnded }
+                        return live.count == 1 && live[0].puppet.isConnected
+                    }
+                } catch {
+                    let live = all.filter { !$0.puppet.hasEnded }.map { one in
+                        "cloud-\(one.node + 1) \(one.puppet.isConnected ? "connected" : "not connected")"
+                    }
+                    Issue.record("after \(error): \(live); \(try RedisRoutes.valid(redis, users: user))")
+                    throw error
                 }
                 settled.append(ContinuousClock.now - start)
                 let winner = try #require(all.first { !$0.puppet.hasEnded })
