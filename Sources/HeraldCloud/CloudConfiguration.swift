@@ -69,7 +69,7 @@ public struct CloudConfiguration: Sendable {
 
     var engine: SocketEngineConfiguration {
         var limits = socketLimits
-        limits.messageBytesMax = min(limits.messageBytesMax, self.limits.clientFrameBytesMax)
+        limits.messageBytesMax = self.limits.clientFrameBytesMax
         limits.overflowCode = CloseCode.slowConsumer.number
         return SocketEngineConfiguration(
             host: numericHost,

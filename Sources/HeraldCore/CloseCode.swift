@@ -40,7 +40,7 @@ public struct CloseCode: Hashable, Sendable, CustomStringConvertible {
     /// The user has as many connections as one may have.
     public static let tooManyConnections = Self(number: 4504, reason: "too many connections of this user")
 
-    /// All that Herald sends, in the order of their numbers.
+    /// All that Herald may send, in the order of their numbers; `unauthorized` waits for authentication.
     public static let table: [CloseCode] = [
         .normal, .goingAway, .flood, .messageTooBig, .routeUnavailable, .slowConsumer, .connectTimeout,
         .kicked, .replaced, .badFrame, .unauthorized, .tooManyConnections,

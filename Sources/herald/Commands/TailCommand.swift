@@ -11,7 +11,7 @@ struct TailCommand: AsyncParsableCommand {
         abstract: "Connects as a client and prints what arrives, one line each.",
         discussion: """
             Comes back by itself when the connection is lost, and acknowledges what it printed. Ends at SIGINT, after --count pushes, or after \
-            --timeout seconds. With --json each line is an object: connected, push, error, away or closed.
+            --timeout seconds. With --json each line is an object: connected, push, reset, error or away.
 
             Exit codes: 0 ended as asked, 1 --timeout came before --count pushes, 2 wrong usage, 69 the node closed \
             for good or refused us.

@@ -6,13 +6,13 @@ import UnixSignals
 struct UpCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "up",
-        abstract: "Runs a whole Herald on this machine: Redis, logic and cloud nodes, each its own process.",
+        abstract: "Runs a whole Herald on this machine: Redis, logic, jobs and cloud nodes, a process each.",
         discussion: """
             Prints one line that starts with `ready` when all of them serve, and stops them in order (cloud nodes, \
-            logic, Redis) at SIGINT or SIGTERM; a second signal kills them. They also end when `up` itself is \
+            logic and job, Redis) at SIGINT or SIGTERM; a second signal kills them. They also end when `up` itself is \
             killed. A process that dies later is told of on standard error, and the others go on.
 
-            Everything it leaves behind is in --dir: NAME.pid and NAME.log for redis, logic, cloud-1, …, and the \
+            Everything it leaves behind is in --dir: NAME.pid and NAME.log for redis, logic, job, cloud-1, …, and the \
             redis.conf that was used.
 
             Exit codes: 0 stopped as asked, 2 wrong usage or setting, 69 a Redis that was named is out of reach, \
