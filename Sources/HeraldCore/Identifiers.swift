@@ -222,7 +222,11 @@ private enum IdentifierRule {
     /// Ids are bytes, as they are in Redis: two users of a backend are two, also where Unicode calls their names
     /// equivalent, as `String` does. (What is equivalent has one hash, which is all that hashing asks for.)
     static func areSame(_ left: String, _ right: String) -> Bool {
-        left == right && left.utf8.elementsEqual(right.utf8)
+        guard left == right else { return false }
+        let areSame = left.utf8.withContiguousStorageIfAvailable { left in
+            right.utf8.withContiguousStorageIfAvailable { left.elementsEqual($0) }
+        }
+        return areSame.flatMap { $0 } ?? left.utf8.elementsEqual(right.utf8)
     }
 
     static func check(_ text: String, kind: String) throws(InvalidIdentifier) {
