@@ -60,7 +60,9 @@ final class BusInbox: Sendable {
     /// For `Bus.listen`: one call at a time.
     func receive(_ event: BusEvent, for ports: [LoopPort<SessionCommand>]) {
         switch event {
-        case .subscribed: status.subscriptionChanged(isLive: true)
+        case .subscribed:
+            status.subscriptionChanged(isLive: true)
+            keeper.post([.redisReturned])
         case .lost(let reason):
             state.withLock { $0.counts.lost += 1 }
             status.subscriptionChanged(isLive: false)

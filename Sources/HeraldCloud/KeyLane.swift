@@ -80,10 +80,15 @@ struct KeyLane: Hashable, Sendable {
         }
     }
 
-    /// The session's mapping is gone, because its user has too many connections.
-    mutating func evicted(counter: UInt64, _ effects: inout [Effect]) {
-        guard holder?.session.counter == counter else { return }
-        dismissHolder(for: .tooManyConnections, &effects)
+    /// The session's mapping is gone, because its user has too many connections. The answer to its bind may come only
+    /// now: then it was bound, and holds nothing any more.
+    mutating func evicted(counter: UInt64, at now: Moment, _ rules: Rules, _ effects: inout [Effect]) {
+        if holder?.session.counter == counter {
+            dismissHolder(for: .tooManyConnections, &effects)
+        } else if let claim, claim.session.counter == counter {
+            effects.append(.close(claim.session.socket, .tooManyConnections))
+            abandonClaim(at: now, rules)
+        }
     }
 
     /// Somebody else asks to close the key's session: this very one, or whichever holds it.
@@ -126,6 +131,8 @@ struct KeyLane: Hashable, Sendable {
             forgetResidue(at: now, rules)
             let mapping = Mapping(incarnation: incarnation, counter: session.counter, epoch: route.epoch)
             let foreign = replaced?.node == node ? nil : replaced
+            // Their mappings are gone and their ends are told, whatever becomes of ours.
+            for route in evicted { effects.append(.evict(route)) }
             guard isWanted else {
                 if let foreign { displaced = foreign }
                 leave(mapping, at: now, rules)
@@ -140,7 +147,6 @@ struct KeyLane: Hashable, Sendable {
                 if let loser { effects.append(.tell(loser)) }
             }
             displaced = nil
-            for route in evicted { effects.append(.evict(route)) }
         case .refused:
             dropClaim(of: session, .replaced, at: now, rules, &effects)
             dismissHolder(&effects)

@@ -128,6 +128,9 @@ struct RoomShares {
         walk.hurry(count: rooms.count)
     }
 
+    /// Redis may have lost what it was told last: all of it is told again.
+    mutating func redisReturned() { walk.hurry(count: rooms.count) }
+
     mutating func timePassed(to now: Moment, isBarred: Bool, _ effects: inout [Effect]) {
         if !isBarred, refreshed + Self.refresh <= now {
             refreshed = now
@@ -229,9 +232,11 @@ struct RoomShares {
     mutating func failed() {
         let told = underWay
         underWay = []
-        for (place, _) in told {
+        for (place, members) in told {
             rooms[place]?.isCalled = false
             rooms[place]?.list?.failed()
+            // The share may be gone: who joins waits until it stands again.
+            if members == 0 { rooms[place]?.told = 0 }
             queue(place)
         }
     }

@@ -48,6 +48,7 @@ struct RouteKeeperStateMachine: ~Copyable {
     private var incarnations: Set<Incarnation> = []
     private var lastCounter: UInt64 = 0
     private var lastCall: UInt64 = 0
+    private var isCarryingOver = false
     private var urgent = SlotQueue()
     private var renewals = SlotQueue()
     private var underWay: [UInt64: UnderWay] = [:]
@@ -72,7 +73,7 @@ struct RouteKeeperStateMachine: ~Copyable {
     }
 
     /// Sessions and rooms are being carried over to a new incarnation.
-    var isRebuilding: Bool { walk.isHurrying || rooms.isHurrying }
+    var isRebuilding: Bool { isCarryingOver && (walk.isHurrying || rooms.isHurrying) }
     /// The last call failed, and none has succeeded since.
     var isTrouble: Bool { gate.isTrouble }
     /// Nothing is left in Redis that this node has to take out.
@@ -134,6 +135,13 @@ struct RouteKeeperStateMachine: ~Copyable {
         }
     }
 
+    /// The way to Redis is there again: it may have lost the last writes, and know the lease all the same.
+    mutating func redisReturned() {
+        if !isRebuilding { isCarryingOver = false }
+        walk.hurry(count: seats.capacity)
+        rooms.redisReturned()
+    }
+
     /// The node's lease as it now is; nil while it is lost and not yet taken anew.
     mutating func leaseChanged(_ new: Lease?, at now: Moment) {
         let isNewIncarnation = new != nil && !incarnations.contains(new?.incarnation ?? Incarnation(0))
@@ -143,6 +151,7 @@ struct RouteKeeperStateMachine: ~Copyable {
             let isFirst = incarnations.isEmpty
             incarnations.insert(new.incarnation)
             if !isFirst {
+                isCarryingOver = true
                 walk.hurry(count: seats.capacity)
                 rooms.leaseChanged()
             }
@@ -316,18 +325,22 @@ struct RouteKeeperStateMachine: ~Copyable {
         guard incarnations.contains(session.incarnation), let seat = seats.seat(of: route.name) else {
             return
         }
+        let rules = settings.rules
         change(seat, at: now, &effects) { lane, laneEffects in
-            lane.evicted(counter: session.counter, &laneEffects)
+            lane.evicted(counter: session.counter, at: now, rules, &laneEffects)
         }
     }
 
     private mutating func queueIfWanting(_ seat: Int, at now: Moment) {
-        guard var moving = seats.moving[seat], !moving.isQueued,
+        guard var moving = seats.moving[seat], moving.queue != .urgent,
             let call = moving.lane.nextCall(at: now, incarnation: lease?.incarnation)
         else { return }
-        moving.isQueued = true
+        let isRenewal = if case .renew = call { true } else { false }
+        guard !isRenewal || moving.queue == nil else { return }
+        // A bind goes past its key's place among the renewals, where nothing is left to do then.
+        moving.queue = isRenewal ? .renewals : .urgent
         seats.put(moving, in: seat, at: now)
-        if case .renew = call { renewals.append(seat) } else { urgent.append(seat) }
+        if isRenewal { renewals.append(seat) } else { urgent.append(seat) }
     }
 
     /// The walk passes a seat: its session is renewed, or carried over to the new incarnation.
@@ -352,7 +365,7 @@ struct RouteKeeperStateMachine: ~Copyable {
         {
             guard let name = seats.name(of: seat) else { continue }
             var moving = seats.lane(seat)
-            moving.isQueued = false
+            moving.queue = nil
             if let call = moving.lane.nextCall(at: now, incarnation: lease.incarnation) {
                 moving.lane.begin(call)
                 let age = moving.lane.claim.map { now.since($0.since) } ?? .zero

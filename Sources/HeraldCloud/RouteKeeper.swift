@@ -17,6 +17,7 @@ final class RouteKeeper: Sendable {
         case left(RoomID, by: UserKey)
         case closeOrdered(CloseOrder)
         case leaseChanged(Lease?)
+        case redisReturned
         case answered(UInt64, StateMachine.Answer?)
         case timePassed
     }
@@ -98,6 +99,7 @@ final class RouteKeeper: Sendable {
         case .left(let room, let name): machine.left(room, by: name)
         case .closeOrdered(let order): machine.closeOrdered(order, at: now, &effects)
         case .leaseChanged(let lease): machine.leaseChanged(lease, at: now)
+        case .redisReturned: machine.redisReturned()
         case .answered(let number, let answer):
             machine.answered(number, answer, at: now, random: .random(in: 0...UInt64.max), &effects)
         case .timePassed: machine.timePassed(to: now, &effects)

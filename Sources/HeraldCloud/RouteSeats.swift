@@ -13,10 +13,12 @@ struct RouteSeats: ~Copyable {
         var socket: SocketID?
     }
 
-    /// A lane, and whether it stands in a queue for its next call.
+    /// A lane, and where it stands in line for its next call.
     struct Moving {
         var lane: KeyLane
-        var isQueued = false
+        var queue: Queue?
+
+        enum Queue { case urgent, renewals }
     }
 
     /// The keys in motion, by seat.
@@ -74,7 +76,7 @@ struct RouteSeats: ~Copyable {
         if lane.lane.isEmpty {
             moving[seat] = nil
             release(seat)
-        } else if let holder = lane.lane.holder, lane.lane.isSettled(at: now), !lane.isQueued {
+        } else if let holder = lane.lane.holder, lane.lane.isSettled(at: now), lane.queue == nil {
             moving[seat] = nil
             seats[seat].counter = holder.session.counter
             seats[seat].incarnation = holder.mapping.incarnation

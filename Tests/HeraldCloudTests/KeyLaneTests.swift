@@ -113,6 +113,27 @@ struct KeyLaneTests {
         #expect(lane.lane.isEmpty)
     }
 
+    @Test func `whom a bind evicted is told, also when nobody wants the bind any more`() {
+        var lane = KeyLaneTranscript()
+        let other = lane.foreignRoute(epoch: 90)
+        lane.claim(1)
+        _ = lane.next()
+        lane.claim(2)
+        #expect(lane.bound(epoch: 100, evicted: [other]) == [.evict(other)])
+    }
+
+    @Test func `a session that is evicted before its own bind is answered is closed, and nothing is left`() {
+        var lane = KeyLaneTranscript()
+        lane.claim(1)
+        _ = lane.next()
+        #expect(lane.evict(counter: 1) == [.close(lane.socket(1), .tooManyConnections)])
+        lane.close(1)
+        #expect(lane.bound(epoch: 100) == [])
+        #expect(lane.next() == .unbind(lane.mapping(1, epoch: 100)))
+        lane.unbound(false)
+        #expect(lane.lane.isEmpty)
+    }
+
     @Test func `an evicted session closes without an unbind; an older order does not reach the newer one`() {
         var lane = KeyLaneTranscript.live(1, epoch: 100)
         #expect(lane.evict(counter: 9) == [])

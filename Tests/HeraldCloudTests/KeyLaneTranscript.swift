@@ -64,7 +64,7 @@ struct KeyLaneTranscript {
     }
 
     mutating func evict(counter: UInt64) -> [KeyLane.Effect] {
-        effects { lane, _, _, effects in lane.evicted(counter: counter, &effects) }
+        effects { $0.evicted(counter: counter, at: $1, $2, &$3) }
     }
 
     mutating func passed() -> [KeyLane.Effect] { effects { $0.timePassed(to: $1, $2, &$3) } }
@@ -79,9 +79,14 @@ struct KeyLaneTranscript {
         return call
     }
 
-    mutating func bound(epoch: UInt64, replaced: SessionID? = nil) -> [KeyLane.Effect] {
+    mutating func bound(
+        epoch: UInt64,
+        replaced: SessionID? = nil,
+        evicted: [Route] = []
+    ) -> [KeyLane.Effect] {
         guard case .bind(let session, _) = lane.call else { return [] }
-        let outcome = BindOutcome.bound(route(Int(session.counter), epoch: epoch), replaced: replaced)
+        let route = route(Int(session.counter), epoch: epoch)
+        let outcome = BindOutcome.bound(route, replaced: replaced, evicted: evicted)
         return effects { $0.bindAnswered(outcome, node: NodeID(fixed: "cloud-1"), at: $1, $2, &$3) }
     }
 

@@ -7,7 +7,7 @@ import Testing
 /// Transcripts of a whole node's keeper: batches, pace, rooms, and Redis going away.
 struct RouteKeeperStateMachineTests {
     @Test func `claims that wait go out as one call, in order`() {
-        let keeper = Keeper()
+        let keeper = RouteKeeperDesk()
         for number in 1...3 { keeper.claim(number, "user\(number)/phone") }
         let calls = keeper.calls()
         #expect(calls.map(\.body) == [.bind([keeper.bind(1), keeper.bind(2), keeper.bind(3)])])
@@ -21,7 +21,7 @@ struct RouteKeeperStateMachineTests {
 
     @Test func `sessions that their user has too many of close here, and are told where they are elsewhere`()
     {
-        let keeper = Keeper()
+        let keeper = RouteKeeperDesk()
         keeper.claim(1, "user1/phone")
         keeper.settle()
         keeper.claim(2, "user1/laptop")
@@ -48,7 +48,7 @@ struct RouteKeeperStateMachineTests {
     }
 
     @Test func `a storm goes out in full calls, several at once`() {
-        let keeper = Keeper()
+        let keeper = RouteKeeperDesk()
         for number in 1...1000 { keeper.claim(number, "user\(number)/phone") }
         let calls = keeper.calls()
         #expect(calls.count == 5)
@@ -59,7 +59,7 @@ struct RouteKeeperStateMachineTests {
     }
 
     @Test func `a bind never waits behind renewals`() {
-        let keeper = Keeper()
+        let keeper = RouteKeeperDesk()
         keeper.connect(2000)
         keeper.machine.leaseChanged(nil, at: keeper.now)
         keeper.lease(incarnation: 8)
@@ -69,12 +69,30 @@ struct RouteKeeperStateMachineTests {
             renewing += keeper.calls().count
         }
         #expect(renewing == 2)
-        keeper.claim(5000, "late/phone")
-        #expect(keeper.calls().map(\.body) == [.bind([keeper.bind(5000, name: "late/phone")])])
+        // One of these keys still waits for its renewal.
+        let late = [keeper.bind(5000, name: "late/phone"), keeper.bind(5001, name: "user1999/phone")]
+        for (number, bind) in zip(5000..., late) { keeper.claim(number, bind.name.description) }
+        #expect(keeper.calls().map(\.body) == [.bind(late)])
+    }
+
+    // It may have lost its last writes, and know the lease all the same.
+    @Test func `when the way to Redis is there again, all is written once more, and the node stays ready`() {
+        let keeper = RouteKeeperDesk()
+        keeper.connect(20)
+        keeper.wait(.milliseconds(100))
+        #expect(keeper.calls().isEmpty)
+        keeper.machine.redisReturned()
+        let isRebuilding = keeper.machine.isRebuilding
+        #expect(!isRebuilding)
+        keeper.wait(.milliseconds(100))
+        let renewed = keeper.calls().reduce(0) { count, call in
+            if case .renew(let routes) = call.body { count + routes.count } else { count }
+        }
+        #expect(renewed == 20)
     }
 
     @Test func `a session is renewed also while a call of its key that failed may still happen`() {
-        let keeper = Keeper(renewal: .seconds(2))
+        let keeper = RouteKeeperDesk(renewal: .seconds(2))
         keeper.claim(1, "user1/phone")
         _ = keeper.answer(keeper.calls()[0], nil)
         keeper.wait(.seconds(3))
@@ -96,7 +114,7 @@ struct RouteKeeperStateMachineTests {
     }
 
     @Test func `each session is renewed once an interval, spread over it`() {
-        let keeper = Keeper()
+        let keeper = RouteKeeperDesk()
         keeper.connect(400)
         var renewed: [UInt64: Int] = [:]
         var most = 0
@@ -115,7 +133,7 @@ struct RouteKeeperStateMachineTests {
     }
 
     @Test func `while Redis is away claims wait, then are told to come back, and sessions stay`() {
-        let keeper = Keeper()
+        let keeper = RouteKeeperDesk()
         keeper.connect(1)
         keeper.claim(2, "bob/phone")
         var closes: [RouteKeeperStateMachine.Effect] = []
@@ -144,7 +162,7 @@ struct RouteKeeperStateMachineTests {
     }
 
     @Test func `a lost lease carries every session over, and nothing is closed`() {
-        let keeper = Keeper()
+        let keeper = RouteKeeperDesk()
         keeper.connect(500)
         keeper.join(1, "news")
         keeper.settle()
@@ -161,7 +179,7 @@ struct RouteKeeperStateMachineTests {
     }
 
     @Test func `the first member is told before it hears ok, the second at once`() {
-        let keeper = Keeper()
+        let keeper = RouteKeeperDesk()
         keeper.connect(2)
         #expect(keeper.join(1, "news") == [])
         let call = keeper.calls()
@@ -177,7 +195,7 @@ struct RouteKeeperStateMachineTests {
     }
 
     @Test func `a room's count follows within a second, and its last leave at once`() {
-        let keeper = Keeper()
+        let keeper = RouteKeeperDesk()
         keeper.connect(2)
         keeper.join(1, "news")
         keeper.settle()
@@ -198,7 +216,7 @@ struct RouteKeeperStateMachineTests {
     }
 
     @Test func `who joins while the last leave is under way waits for a new share`() {
-        let keeper = Keeper()
+        let keeper = RouteKeeperDesk()
         keeper.connect(2)
         keeper.join(1, "news")
         keeper.settle()
@@ -214,7 +232,7 @@ struct RouteKeeperStateMachineTests {
     }
 
     @Test func `a room that Redis cannot be told of is refused in time, and taken out all the same`() {
-        let keeper = Keeper()
+        let keeper = RouteKeeperDesk()
         keeper.connect(1)
         keeper.join(1, "news")
         var effects: [RouteKeeperStateMachine.Effect] = []
@@ -229,7 +247,7 @@ struct RouteKeeperStateMachineTests {
     }
 
     @Test func `a close order for another run's session closes nobody`() {
-        let keeper = Keeper()
+        let keeper = RouteKeeperDesk()
         keeper.connect(1)
         let name = UserKey(fixed: "user1/phone")
         let older = SessionID(node: keeper.node, incarnation: Incarnation(5), counter: 1)
@@ -242,7 +260,7 @@ struct RouteKeeperStateMachineTests {
     }
 
     @Test func `nothing is left when all have gone`() {
-        let keeper = Keeper()
+        let keeper = RouteKeeperDesk()
         keeper.connect(300)
         for number in 1...300 { keeper.join(number, "room\(number % 7)") }
         keeper.settle()
@@ -252,147 +270,5 @@ struct RouteKeeperStateMachineTests {
         }
         keeper.settle()
         #expect(keeper.isEmpty)
-    }
-}
-
-/// A keeper with a clock and a Redis that says yes.
-private final class Keeper {
-    var machine: RouteKeeperStateMachine
-    var now = Moment(milliseconds: 0)
-    var lease: Lease
-    let node = NodeID(fixed: "cloud-1")
-
-    init(renewal: Duration = .seconds(40)) {
-        var settings = RouteKeeperStateMachine.Settings(node: node)
-        settings.renewal = renewal
-        machine = RouteKeeperStateMachine(settings)
-        lease = Lease(node: node, incarnation: Incarnation(7), deadline: RedisTime(milliseconds: 1000))
-        machine.leaseChanged(lease, at: now)
-        wait(.zero)
-    }
-
-    var isTrouble: Bool { machine.isTrouble }
-    var isRebuilding: Bool { machine.isRebuilding }
-    var isEmpty: Bool { machine.isEmpty }
-    var load: (keys: Int, users: Int, rooms: Int) { machine.load }
-
-    func lease(incarnation: UInt64) {
-        lease.incarnation = Incarnation(incarnation)
-        machine.leaseChanged(lease, at: now)
-    }
-
-    func socket(_ number: Int) -> SocketID { SocketID(loop: 0, slot: number, generation: 1) }
-
-    func bind(_ number: Int, name: String? = nil) -> Bind {
-        let counter = number == 5000 ? 2001 : UInt64(number)
-        let session = SessionID(
-            node: node,
-            incarnation: Incarnation(number == 5000 ? 8 : 7),
-            counter: counter
-        )
-        return Bind(name: UserKey(fixed: name ?? "user\(number)/phone"), session: session)
-    }
-
-    func bound(_ number: Int) -> BindOutcome { bound(bind(number)) }
-
-    func bound(_ bind: Bind) -> BindOutcome {
-        let expires = RedisTime(milliseconds: 0)
-        return .bound(
-            Route(name: bind.name, session: bind.session, epoch: Epoch(1), expires: expires),
-            replaced: nil
-        )
-    }
-
-    func route(_ counter: UInt64, _ name: String, node: String) -> Route {
-        let session = SessionID(node: NodeID(fixed: node), incarnation: Incarnation(7), counter: counter)
-        return Route(
-            name: UserKey(fixed: name),
-            session: session,
-            epoch: Epoch(1),
-            expires: RedisTime(milliseconds: 0)
-        )
-    }
-
-    func claim(_ number: Int, _ name: String) {
-        var effects: [RouteKeeperStateMachine.Effect] = []
-        machine.claimed(UserKey(fixed: name), by: socket(number), at: now, &effects)
-    }
-
-    func connect(_ count: Int) {
-        for number in 1...count { claim(number, "user\(number)/phone") }
-        settle()
-    }
-
-    func close(_ number: Int, _ name: String, rooms: [String]) {
-        var effects: [RouteKeeperStateMachine.Effect] = []
-        let rooms = rooms.map { RoomID(fixed: $0) }
-        machine.closed(socket(number), UserKey(fixed: name), rooms: rooms, at: now, &effects)
-    }
-
-    @discardableResult
-    func join(_ number: Int, _ room: String) -> [RouteKeeperStateMachine.Effect] {
-        var effects: [RouteKeeperStateMachine.Effect] = []
-        machine.joined(RoomID(fixed: room), by: socket(number), at: now, &effects)
-        return effects
-    }
-
-    func order(_ order: CloseOrder) -> [RouteKeeperStateMachine.Effect] {
-        var effects: [RouteKeeperStateMachine.Effect] = []
-        machine.closeOrdered(order, at: now, &effects)
-        return effects
-    }
-
-    @discardableResult
-    func wait(_ duration: Duration) -> [RouteKeeperStateMachine.Effect] {
-        now = now + duration
-        var effects: [RouteKeeperStateMachine.Effect] = []
-        machine.timePassed(to: now, &effects)
-        return effects
-    }
-
-    func calls() -> [RouteKeeperStateMachine.Call] { machine.nextCalls(at: now) }
-
-    func answer(
-        _ call: RouteKeeperStateMachine.Call,
-        _ answer: RouteKeeperStateMachine.Answer?
-    ) -> [RouteKeeperStateMachine.Effect] {
-        var effects: [RouteKeeperStateMachine.Effect] = []
-        machine.answered(call.number, answer, at: now, random: 7, &effects)
-        return effects
-    }
-
-    /// What Redis answers when all is well.
-    func yes(_ call: RouteKeeperStateMachine.Call) -> RouteKeeperStateMachine.Answer {
-        switch call.body {
-        case .bind(let binds): .bound(binds.map { bound($0) })
-        case .renew(let routes): .renewed(routes.map { .renewed(expires: $0.expires) })
-        case .unbind(let departures): .unbound(departures.map { _ in true })
-        case .find(let keys): .found(keys.map { _ in nil })
-        case .share: .shared
-        }
-    }
-
-    func settle() {
-        while true {
-            let calls = calls()
-            if calls.isEmpty { return }
-            for call in calls { _ = answer(call, yes(call)) }
-        }
-    }
-
-    /// Lets time pass until the new incarnation has everything.
-    func rebuild() -> ([RouteKeeperStateMachine.Effect], [Route], [RoomID: Int]) {
-        var effects: [RouteKeeperStateMachine.Effect] = []
-        var renewed: [Route] = []
-        var shares: [RoomID: Int] = [:]
-        for _ in 0..<20 {
-            effects += wait(.milliseconds(50))
-            for call in calls() {
-                if case .renew(let routes) = call.body { renewed += routes }
-                if case .share(let rooms, _) = call.body { shares.merge(rooms.mapValues(\.members)) { $1 } }
-                effects += answer(call, yes(call))
-            }
-        }
-        return (effects, renewed, shares)
     }
 }
