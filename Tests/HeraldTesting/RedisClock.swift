@@ -4,8 +4,7 @@ import Foundation
 import Glibc
 
 public enum RedisClock {
-    /// The library that gives Redis this clock; built once a process, in a folder that is deleted at once when the
-    /// process ends.
+    /// The library that gives Redis this clock; built once a process, and deleted when that ends.
     private static let library = Result { () throws(OwnRedis.Failure) in
         let source = URL(filePath: #filePath).deletingLastPathComponent()
             .appending(path: "../../scripts/redis-clock.c")
