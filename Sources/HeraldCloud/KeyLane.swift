@@ -23,7 +23,8 @@ import HeraldSockets
 /// - A call that failed may still happen later. For `doubt` after it the key is looked at once more after
 ///   cleaning up, and a refusal is checked before a session is closed for it.
 /// - A bind whose session is gone when the answer comes is undone, and whoever it replaced is left alone: that
-///   may be the user's real connection, whose next renewal puts its route back.
+///   may be the user's real connection, whose next renewal puts its route back. Only where a third session turns
+///   out to have the key is the replaced one told, for nobody else knows of it.
 ///
 /// Copyable and hashable, unlike other machines here: a node has one for each key in motion, and a model
 /// checker walks over its values.
